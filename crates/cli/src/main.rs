@@ -1,0 +1,4 @@
+//! `codex-sandbox`: parse, run, exit code.
+#![forbid(unsafe_code)]
+
+fn main() {}

@@ -1,0 +1,2 @@
+//! Run any command in the sandbox, in the manner of std::process::Command.
+#![forbid(unsafe_code)]

@@ -1,0 +1,2 @@
+//! The Windows plan: what a policy becomes on a Windows host.
+#![forbid(unsafe_code)]
