@@ -1,0 +1,161 @@
+//! Which files of a git directory stay read-only under `git = "commit"`.
+//!
+//! Source: git's own documentation (gitrepository-layout(5), githooks(5), git-config(1), gitattributes(5),
+//! git-worktree(1), git-rebase(1)). The list and its reasons are in docs/git.md.
+
+/// What a path inside a git directory is under `git = "commit"`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum GitFile {
+    /// Objects, refs, the index, logs: what a commit changes.
+    Data,
+    /// Git runs code, or takes configuration, from it: read-only, and it cannot be created.
+    RunsCode(&'static str),
+    /// `commondir` of a linked worktree: it may be created, with the one content that is right (`../..`).
+    Commondir,
+}
+
+/// Classifies `rel`, a path relative to a git directory with no empty component, `.` or `..`.
+///
+/// Names are compared in any letter case: a case-insensitive folder would give `Config` for `config`.
+pub fn classify(rel: &[u8]) -> GitFile {
+    let parts: Vec<&[u8]> = rel.split(|byte| *byte == b'/').filter(|part| !part.is_empty()).collect();
+    classify_parts(&parts)
+}
+
+fn classify_parts(parts: &[&[u8]]) -> GitFile {
+    let Some(first) = parts.first() else {
+        return GitFile::Data;
+    };
+    if is(first, "worktrees") {
+        return worktree(parts.get(2..).unwrap_or_default());
+    }
+    if is(first, "modules") {
+        // Where a module's name ends is not visible in the path (names may have slashes), so each suffix is looked at.
+        let code = (1..parts.len()).find_map(|at| match own(&parts[at..]) {
+            GitFile::RunsCode(why) => Some(why),
+            _ => None,
+        });
+        return code.map_or(GitFile::Data, GitFile::RunsCode);
+    }
+    own(parts)
+}
+
+/// A path inside `worktrees/<id>`.
+fn worktree(rest: &[&[u8]]) -> GitFile {
+    match rest {
+        [name] if is(name, "commondir") => GitFile::Commondir,
+        [name, ..] if is(name, "modules") => classify_parts(rest),
+        _ => own(rest),
+    }
+}
+
+/// A path directly inside a git directory, without regard to `worktrees` and `modules`.
+fn own(parts: &[&[u8]]) -> GitFile {
+    match parts {
+        [first, ..] if starts_with(first, "config") => {
+            GitFile::RunsCode("configuration: aliases, filters, pagers, fsmonitor, ssh and hook commands")
+        }
+        [first, ..] if is(first, "hooks") => GitFile::RunsCode("git runs hooks"),
+        [first, ..] if is(first, "commondir") => GitFile::RunsCode("moves configuration and hooks elsewhere"),
+        [first, ..] if is(first, "rebase-merge") || is(first, "rebase-apply") || is(first, "sequencer") => {
+            GitFile::RunsCode("a todo list may hold exec lines")
+        }
+        [first, ..] if is(first, "remotes") || is(first, "branches") => {
+            GitFile::RunsCode("legacy remotes: where fetch and push go")
+        }
+        [first, second, ..] if is(first, "info") && starts_with(second, "attributes") => {
+            GitFile::RunsCode("attributes choose filter, diff and merge drivers")
+        }
+        [first, second, third, ..]
+            if is(first, "objects")
+                && is(second, "info")
+                && third.len() >= 10
+                && contains(third, "alternates") =>
+        {
+            GitFile::RunsCode("takes objects from elsewhere")
+        }
+        _ => GitFile::Data,
+    }
+}
+
+/// Whether a directory of this name, moved as a whole, could bring files that run code to where git looks for them.
+/// Under `git = "commit"` directories may be renamed only below these.
+pub fn may_move_directories_below(first: &[u8]) -> bool {
+    ["refs", "logs", "objects"].iter().any(|name| is(first, name))
+}
+
+fn is(component: &[u8], name: &str) -> bool {
+    component.eq_ignore_ascii_case(name.as_bytes())
+}
+
+fn starts_with(component: &[u8], prefix: &str) -> bool {
+    component.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix.as_bytes()))
+}
+
+fn contains(component: &[u8], needle: &str) -> bool {
+    component.windows(needle.len()).any(|window| window.eq_ignore_ascii_case(needle.as_bytes()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_commit_changes_is_data() {
+        for path in [
+            "index",
+            "index.lock",
+            "HEAD",
+            "HEAD.lock",
+            "ORIG_HEAD",
+            "COMMIT_EDITMSG",
+            "MERGE_MSG",
+            "refs/heads/main.lock",
+            "refs/stash",
+            "logs/HEAD",
+            "objects/ab/cdef",
+            "objects/pack/tmp_pack_x",
+            "objects/info/packs",
+            "packed-refs",
+            "info/exclude",
+            "worktrees/wt/HEAD",
+            "worktrees/wt/gitdir",
+            "modules/lib/objects/aa/bb",
+            "refs/heads/config",
+            "refs/heads/hooks/x",
+        ] {
+            assert_eq!(classify(path.as_bytes()), GitFile::Data, "{path}");
+        }
+    }
+
+    #[test]
+    fn what_runs_code_is_named() {
+        for path in [
+            "config",
+            "Config",
+            "config.lock",
+            "config.worktree",
+            "hooks",
+            "hooks/pre-commit",
+            "HOOKS/x",
+            "info/attributes",
+            "info/attributes.lock",
+            "commondir",
+            "rebase-merge/git-rebase-todo",
+            "rebase-apply",
+            "sequencer/todo",
+            "modules/lib/config",
+            "modules/a/b/hooks/post-checkout",
+            "modules/lib/info/attributes",
+            "worktrees/wt/config.worktree",
+            "worktrees/wt/rebase-merge/x",
+            "worktrees/wt/modules/lib/config",
+            "objects/info/alternates",
+            "remotes/origin",
+            "branches/x",
+        ] {
+            assert!(matches!(classify(path.as_bytes()), GitFile::RunsCode(_)), "{path}");
+        }
+        assert_eq!(classify(b"worktrees/wt/commondir"), GitFile::Commondir);
+    }
+}

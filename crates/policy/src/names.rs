@@ -1,0 +1,102 @@
+//! Protected names: path components that stay read-only inside every root, in any spelling a file system may fold.
+
+use std::ffi::{OsStr, OsString};
+
+/// The set of protected component names, stored folded.
+///
+/// Two names are equal here when some file system that we know of could take them for the same: ASCII and simple Unicode
+/// case folding, and code points that ext4's and F2FS' casefold tables ignore (zero-width joiners and their kin).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ProtectedNames {
+    folded: Vec<String>,
+    written: Vec<OsString>,
+}
+
+impl ProtectedNames {
+    /// Takes names as the user wrote them; each must be one path component (see [`is_component`]).
+    pub fn new<I, S>(names: I) -> Self
+    where
+        I: IntoIterator<Item = S>,
+        S: Into<OsString>,
+    {
+        let written: Vec<OsString> = names.into_iter().map(Into::into).collect();
+        let folded = written.iter().map(|name| fold(name.as_encoded_bytes())).collect();
+        Self { folded, written }
+    }
+
+    /// The protected name that `component` is a spelling of, as the user wrote it.
+    pub fn find(&self, component: &[u8]) -> Option<&OsStr> {
+        let position = if component.is_ascii() {
+            self.folded.iter().position(|name| name.as_bytes().eq_ignore_ascii_case(component))
+        } else {
+            let folded = fold(component);
+            self.folded.iter().position(|name| *name == folded)
+        };
+        position.map(|index| self.written[index].as_os_str())
+    }
+
+    /// The names as the user wrote them.
+    pub fn iter(&self) -> impl Iterator<Item = &OsStr> {
+        self.written.iter().map(OsString::as_os_str)
+    }
+}
+
+/// Whether `name` can be one component of a path: not empty, not `.` or `..`, no separator, no NUL.
+pub fn is_component(name: &str) -> bool {
+    !name.is_empty() && name != "." && name != ".." && !name.contains(['/', '\\', '\0'])
+}
+
+/// `name` folded for comparison. Bytes that are not UTF-8 are kept out of the fold (no file system folds them).
+fn fold(name: &[u8]) -> String {
+    String::from_utf8_lossy(name).chars().filter(|c| !ignorable(*c)).flat_map(fold_char).collect()
+}
+
+/// Simple case folding; the two extra letters fold to ASCII although `to_lowercase` leaves the first as it is.
+fn fold_char(c: char) -> impl Iterator<Item = char> {
+    let c = match c {
+        '\u{17f}' => 's',  // LATIN SMALL LETTER LONG S
+        '\u{212a}' => 'k', // KELVIN SIGN
+        other => other,
+    };
+    c.to_lowercase()
+}
+
+/// Unicode's Default_Ignorable_Code_Point, which casefold tables drop (Linux' `utf8nfdicf`, HFS+).
+fn ignorable(c: char) -> bool {
+    matches!(c,
+        '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}'..='\u{1160}' | '\u{17b4}'..='\u{17b5}'
+        | '\u{180b}'..='\u{180f}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}'
+        | '\u{3164}' | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{ffa0}' | '\u{fff0}'..='\u{fff8}'
+        | '\u{1bca0}'..='\u{1bca3}' | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e0fff}')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names() -> ProtectedNames {
+        ProtectedNames::new([".git", ".codex", ".agents"])
+    }
+
+    #[test]
+    fn any_letter_case_is_the_same_name() {
+        for spelling in [".git", ".GIT", ".Git", ".cOdEx", ".AGENTS"] {
+            assert!(names().find(spelling.as_bytes()).is_some(), "{spelling}");
+        }
+    }
+
+    #[test]
+    fn spellings_that_casefold_file_systems_fold_are_the_same_name() {
+        for spelling in [".g\u{200c}it", ".agent\u{17f}", ".\u{feff}GIT", ".codex\u{2060}"] {
+            assert!(names().find(spelling.as_bytes()).is_some(), "{spelling:?}");
+        }
+    }
+
+    #[test]
+    fn neighbours_are_not_protected() {
+        for spelling in [".github", ".gitignore", "git", ".git ", ".gi", ".gıt", "x.git"] {
+            assert_eq!(names().find(spelling.as_bytes()), None, "{spelling:?}");
+        }
+        assert_eq!(names().find(b".gi\xff"), None);
+    }
+}
