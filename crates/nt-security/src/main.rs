@@ -1,0 +1,3 @@
+//! The `nt-security` command.
+
+fn main() {}
