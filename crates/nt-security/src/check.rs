@@ -58,6 +58,13 @@ pub fn verdict(query: &Query<'_>, readings: &Readings) -> Verdict {
     evaluate::evaluate(query, readings, &mut evaluate::NoTrace).verdict
 }
 
+/// The answer and how sure it is, without reasons. Allocates nothing. The third value is the answer with every open point
+/// read for access.
+pub fn certain_verdict(query: &Query<'_>, readings: &Readings) -> (Verdict, Outcome, Verdict) {
+    let answers = decision::answers(query, readings, &mut evaluate::NoTrace);
+    (answers.chosen, answers.outcome(), answers.generous)
+}
+
 /// The answer with what it rests on.
 ///
 /// Where the published sources leave a point open, the question is asked under the strictest and under the most

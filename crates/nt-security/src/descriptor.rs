@@ -92,6 +92,7 @@ pub struct SecurityDescriptor {
 
 /// The label of an object: its integrity level and what that keeps away.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "snake_case"))]
 pub struct Label {
     /// Integrity level, 8192 for Medium.
     pub level: u32,

@@ -74,6 +74,7 @@ pub struct Operator<'a> {
 
 /// Which object a right was needed on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "snake_case"))]
 pub enum Part {
     /// The file or folder itself.
     Object,
@@ -89,6 +90,7 @@ pub enum Part {
 
 /// One access check of an operation.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "snake_case"))]
 pub struct Need {
     /// On which object.
     pub part: Part,
@@ -100,6 +102,7 @@ pub struct Need {
 
 /// A refusal that no right can lift.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "snake_case"))]
 pub enum Obstacle {
     /// The read-only attribute of the file, which refuses writing data and deleting.
     ReadOnlyAttribute,
@@ -113,6 +116,7 @@ pub enum Obstacle {
 
 /// Whether an operation is possible, and why.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "snake_case"))]
 pub struct FileDecision {
     /// The answer.
     pub outcome: Outcome,

@@ -26,13 +26,17 @@ pub mod inherit;
 pub mod mask;
 pub mod object_type;
 pub mod sddl;
+#[cfg(feature = "serde")]
+mod serialize;
 pub mod sid;
 pub mod token;
 pub mod wire;
 
 pub use ace::{Ace, AceFlags, AceKind, LabelPolicy};
 pub use acl::Acl;
-pub use check::{Decision, Outcome, Query, Readings, Status, Verdict, access_check, verdict};
+pub use check::{
+    Decision, Outcome, Query, Readings, Status, Verdict, access_check, certain_verdict, verdict,
+};
 pub use descriptor::{AclField, Control, Label, SecurityDescriptor};
 pub use mask::{AccessMask, GenericMapping};
 pub use object_type::ObjectType;

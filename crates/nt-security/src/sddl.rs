@@ -2,7 +2,7 @@
 //!
 //! Three things go beyond Windows' own text, so that every ACE has one and none loses bytes: an ACE type without letters is
 //! `#` and two hexadecimal digits, the body of an unknown ACE is `#` and its bytes, and so are bytes after the SID
-//! that are not text of the kind the ACE calls for. All of them are read back as they were.
+//! that are no condition or claim in the form that this crate writes. All of them are read back as they were.
 
 use std::fmt;
 
@@ -12,6 +12,8 @@ use crate::descriptor::SecurityDescriptor;
 use crate::sid::Sid;
 
 mod ace;
+mod claim;
+mod condition;
 mod cursor;
 mod descriptor;
 mod names;

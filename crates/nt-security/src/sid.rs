@@ -160,7 +160,7 @@ impl Sid {
     }
 
     /// The binary form.
-    pub fn to_bytes(&self) -> Vec<u8> {
+    pub fn to_bytes(self) -> Vec<u8> {
         let mut out = Vec::with_capacity(self.binary_len());
         self.write_to(&mut out);
         out

@@ -51,6 +51,7 @@ pub enum AceKind {
 
 /// What an ACE of a DACL does in an access check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "snake_case"))]
 pub enum AceEffect {
     /// Grants its rights to its SID.
     Allow,

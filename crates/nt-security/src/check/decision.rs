@@ -1,6 +1,6 @@
 //! The answer, with what it rests on.
 
-use super::evaluate::{Evaluation, NoTrace, evaluate};
+use super::evaluate::{Evaluation, NoTrace, Trace, evaluate};
 use super::event::{Event, RightReason};
 use super::reading::{Doubt, Readings};
 use super::{Query, reasons};
@@ -30,6 +30,7 @@ impl Status {
 
 /// The answer of a check under one choice of readings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "snake_case"))]
 pub struct Verdict {
     /// The rights granted: what was asked for, or for MAXIMUM_ALLOWED all that can be had. None if refused.
     pub granted: AccessMask,
@@ -46,6 +47,7 @@ impl Verdict {
 
 /// How sure an answer is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "snake_case"))]
 pub enum Outcome {
     /// Granted under every published reading.
     Allowed,
@@ -72,6 +74,7 @@ impl Outcome {
 
 /// An answer with its reasons.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "snake_case"))]
 pub struct Decision {
     /// What was asked for, generic rights mapped; MAXIMUM_ALLOWED stays in it.
     pub requested: AccessMask,
@@ -100,30 +103,51 @@ impl Decision {
     }
 }
 
+/// The answers under each of the readings that matter.
+pub(super) struct Answers {
+    pub(super) chosen: Verdict,
+    strict: Verdict,
+    pub(super) generous: Verdict,
+    doubts: Doubt,
+}
+
+impl Answers {
+    pub(super) fn outcome(&self) -> Outcome {
+        match (self.strict == self.generous, self.chosen.is_allowed()) {
+            (true, true) => Outcome::Allowed,
+            (true, false) => Outcome::Denied,
+            (false, treated_as_allowed) => Outcome::Unknown { treated_as_allowed },
+        }
+    }
+}
+
+/// Asks under the caller's readings, and under the extreme ones if an open point was met.
+pub(super) fn answers<T: Trace>(query: &Query<'_>, readings: &Readings, trace: &mut T) -> Answers {
+    let Evaluation { verdict, doubts } = evaluate(query, readings, trace);
+    if doubts.is_empty() {
+        return Answers { chosen: verdict, strict: verdict, generous: verdict, doubts };
+    }
+    let ask = |readings| evaluate(query, &readings, &mut NoTrace);
+    let (strict, generous) = (ask(Readings::STRICT), ask(Readings::GENEROUS));
+    Answers {
+        chosen: verdict,
+        strict: strict.verdict,
+        generous: generous.verdict,
+        doubts: doubts | strict.doubts | generous.doubts,
+    }
+}
+
 /// See [`access_check`](super::access_check).
 pub(super) fn decide(query: &Query<'_>, readings: &Readings) -> Decision {
     let mut events = Vec::new();
-    let Evaluation { verdict, doubts } = evaluate(query, readings, &mut events);
-    let (mut strict, mut generous) = (verdict, verdict);
-    let mut all_doubts = doubts;
-    if !doubts.is_empty() {
-        let ask = |readings| evaluate(query, &readings, &mut NoTrace);
-        let (against, for_access) = (ask(Readings::STRICT), ask(Readings::GENEROUS));
-        all_doubts |= against.doubts | for_access.doubts;
-        (strict, generous) = (against.verdict, for_access.verdict);
-    }
-    let outcome = match (strict == generous, verdict.is_allowed()) {
-        (true, true) => Outcome::Allowed,
-        (true, false) => Outcome::Denied,
-        (false, treated_as_allowed) => Outcome::Unknown { treated_as_allowed },
-    };
+    let answers = answers(query, readings, &mut events);
     Decision {
         requested: query.mapping.map(query.desired),
-        verdict,
-        outcome,
-        strict,
-        generous,
-        doubts: all_doubts,
+        verdict: answers.chosen,
+        outcome: answers.outcome(),
+        strict: answers.strict,
+        generous: answers.generous,
+        doubts: answers.doubts,
         rights: reasons::rights(query, &events),
         events,
     }

@@ -8,6 +8,7 @@ use crate::token::{IntegrityLevel, Privilege};
 
 /// Which of the two walks over the DACL.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "snake_case"))]
 pub enum Pass {
     /// With the token's user and groups.
     First,
@@ -17,6 +18,7 @@ pub enum Pass {
 
 /// An ACE of the list that was read.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "snake_case"))]
 pub struct AceRef {
     /// Its place, counted from 0.
     pub index: usize,
@@ -32,6 +34,7 @@ impl AceRef {
 
 /// Why an ACE had no part in the answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "snake_case"))]
 pub enum SkipReason {
     /// It only speaks of children.
     InheritOnly,
@@ -49,6 +52,7 @@ pub enum SkipReason {
 
 /// What the owner's implicit rights came to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "snake_case"))]
 pub enum OwnerRole {
     /// The token has the owner's SID: READ_CONTROL and WRITE_DAC are granted.
     Owner,
@@ -64,6 +68,7 @@ pub enum OwnerRole {
 
 /// One step of a check, in the order in which it was taken.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "snake_case"))]
 pub enum Event {
     /// Generic rights were replaced.
     Request {
@@ -170,6 +175,7 @@ pub enum Event {
 
 /// What settled one right.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "snake_case"))]
 pub enum Reason {
     /// The process trust label keeps it away.
     TrustLabel,
@@ -201,6 +207,7 @@ pub enum Reason {
 
 /// How one pass settled one right.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "snake_case"))]
 pub struct PassFinding {
     /// Whether the right was granted.
     pub granted: bool,
@@ -210,6 +217,7 @@ pub struct PassFinding {
 
 /// One right and what became of it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "snake_case"))]
 pub struct RightReason {
     /// A single bit.
     pub right: AccessMask,

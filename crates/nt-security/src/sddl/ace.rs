@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use super::cursor::{Cursor, hex, push_hex};
 use super::names::{self, ACE_FLAGS, LABEL_POLICY};
-use super::{Domains, SddlError, SddlErrorKind};
+use super::{Domains, SddlError, SddlErrorKind, claim, condition};
 use crate::ace::{Ace, AceKind, ObjectTypes};
 use crate::guid::Guid;
 use crate::mask::AccessMask;
@@ -60,7 +60,7 @@ fn known(cursor: &mut Cursor<'_>, kind: AceKind, domains: &Domains) -> Result<Ac
     next_field(cursor)?;
     let (field, offset) = cursor.field();
     let sid = cursor.sid_of(field, offset, domains)?;
-    let extra = if cursor.eat(b';') { extra(cursor)? } else { Vec::new() };
+    let extra = if cursor.eat(b';') { extra(cursor, kind, domains)? } else { Vec::new() };
     let types = ObjectTypes { object, inherited_object };
     let ace = if kind.is_object() {
         Ace::object(kind, mask, types, sid, extra)
@@ -81,14 +81,41 @@ fn guid(cursor: &mut Cursor<'_>, kind: AceKind) -> Result<Option<Guid>, SddlErro
     guid.map(Some).ok_or(SddlError { offset, kind: SddlErrorKind::Guid })
 }
 
-/// The seventh field: `#` and bytes.
-fn extra(cursor: &mut Cursor<'_>) -> Result<Vec<u8>, SddlError> {
+/// The seventh field: a condition, a claim, or `#` and bytes.
+fn extra(cursor: &mut Cursor<'_>, kind: AceKind, domains: &Domains) -> Result<Vec<u8>, SddlError> {
+    cursor.skip_space();
+    if cursor.peek() == Some(b'(') && has_text(kind) {
+        let bytes = match kind {
+            AceKind::ResourceAttribute => claim::parse(cursor, domains)?,
+            _ => condition::parse(cursor, domains)?,
+        };
+        cursor.skip_space();
+        return Ok(bytes);
+    }
     let (field, offset) = cursor.field();
     match field {
         [] => Ok(Vec::new()),
         [b'#', digits @ ..] => hex(digits).ok_or(SddlError { offset, kind: SddlErrorKind::Hex }),
         _ => Err(SddlError { offset, kind: SddlErrorKind::Extra("seventh field") }),
     }
+}
+
+/// Whether the bytes after the SID have a text of their own.
+fn has_text(kind: AceKind) -> bool {
+    kind.is_callback() || matches!(kind, AceKind::ResourceAttribute | AceKind::AccessFilter)
+}
+
+/// The text of the bytes after the SID, if there is one that is read back as these very bytes.
+fn extra_text(ace: &Ace) -> Option<String> {
+    let kind = ace.kind();
+    let text = match kind {
+        AceKind::ResourceAttribute => claim::print(ace.extra()),
+        _ if has_text(kind) => condition::print(ace.extra()),
+        _ => None,
+    }?;
+    let mut bytes = extra(&mut Cursor::new(&text), kind, &Domains::default()).ok()?;
+    bytes.resize(bytes.len().next_multiple_of(4), 0);
+    (bytes == ace.extra()).then_some(text)
 }
 
 /// Appends the ACE with its parentheses.
@@ -114,7 +141,10 @@ pub(super) fn print(ace: &Ace, out: &mut String) {
             let _ = write!(out, "{sid}");
             if !ace.extra().is_empty() {
                 out.push(';');
-                push_bytes(out, ace.extra());
+                match extra_text(ace) {
+                    Some(text) => out.push_str(&text),
+                    None => push_bytes(out, ace.extra()),
+                }
             }
         }
     }
