@@ -40,6 +40,8 @@ impl CaseKind {
     }
 
     fn run_case(self, line: &[u8], report: &mut Report) -> Result<(), CaseError> {
+        // Once for the line is cheaper than once for each text in it.
+        let line = std::str::from_utf8(line)?;
         match self {
             Self::Check => check::run(line, report),
             Self::Inherit => inherit::run(line, report),

@@ -200,18 +200,18 @@ impl Sid {
 
     pub(crate) fn parse_bytes(bytes: &[u8]) -> Result<Self, SidError> {
         let [b'S' | b's', b'-', b'1', b'-', rest @ ..] = bytes else { return Err(SidError::Prefix) };
-        let mut builder = None;
-        for (part, digits) in rest.split(|byte| *byte == b'-').enumerate() {
-            let value = parse_number(digits).ok_or(SidError::Number { part })?;
-            match &mut builder {
-                None if value > MAX_AUTHORITY => return Err(SidError::Authority),
-                None => builder = Some(Builder::new(value)),
-                Some(builder) => {
-                    builder.push(u32::try_from(value).map_err(|_| SidError::Number { part })?)?;
-                }
-            }
+        let (authority, mut rest) = parse_number(rest).ok_or(SidError::Number { part: 0 })?;
+        if authority > MAX_AUTHORITY {
+            return Err(SidError::Authority);
         }
-        builder.map(Builder::finish).ok_or(SidError::Prefix)
+        let mut builder = Builder::new(authority);
+        for part in 1.. {
+            let [b'-', digits @ ..] = rest else { break };
+            let (value, after) = parse_number(digits).ok_or(SidError::Number { part })?;
+            builder.push(u32::try_from(value).map_err(|_| SidError::Number { part })?)?;
+            rest = after;
+        }
+        Ok(builder.finish())
     }
 }
 
@@ -245,25 +245,29 @@ const fn authority_bytes(authority: u64) -> [u8; 6] {
     [a, b, c, d, e, f]
 }
 
-/// A decimal or `0x` hexadecimal number of at most 48 bits; `None` for anything else.
-fn parse_number(digits: &[u8]) -> Option<u64> {
-    let (digits, radix) = match digits {
+/// A decimal or `0x` hexadecimal number that ends at a dash or with the text, and what follows it; `None` for anything
+/// else and for numbers of more than 56 bits.
+fn parse_number(bytes: &[u8]) -> Option<(u64, &[u8])> {
+    let (digits, radix) = match bytes {
         [b'0', b'x' | b'X', hex @ ..] => (hex, 16),
         decimal => (decimal, 10),
     };
-    if digits.is_empty() {
-        return None;
-    }
     let mut value = 0u64;
+    let mut len = 0;
     for byte in digits {
-        let digit = u64::from((*byte as char).to_digit(radix)?);
-        value = value * u64::from(radix) + digit;
-        // Fifteen more hexadecimal digits could not overflow a u64 that is this small.
-        if value > MAX_AUTHORITY {
+        let digit = match byte {
+            b'-' => break,
+            b'0'..=b'9' => byte - b'0',
+            _ => (*byte as char).to_digit(radix)? as u8,
+        };
+        value = value * u64::from(radix) + u64::from(digit);
+        // One more hexadecimal digit cannot overflow a u64 that is this small.
+        if value >> 56 != 0 {
             return None;
         }
+        len += 1;
     }
-    Some(value)
+    (len > 0).then(|| (value, &digits[len..]))
 }
 
 impl fmt::Display for Sid {
@@ -331,7 +335,10 @@ mod tests {
         assert_eq!(Sid::parse("S-2-5"), Err(SidError::Prefix));
         assert_eq!(Sid::parse("S-1-5-"), Err(SidError::Number { part: 1 }));
         assert_eq!(Sid::parse("S-1-5-4294967296"), Err(SidError::Number { part: 1 }));
-        assert_eq!(Sid::parse("S-1-281474976710656"), Err(SidError::Number { part: 0 }));
+        assert_eq!(Sid::parse("S-1-281474976710656"), Err(SidError::Authority));
+        assert_eq!(Sid::parse("S-1-5x-1"), Err(SidError::Number { part: 0 }));
+        assert_eq!(Sid::parse("S-1-5-1-"), Err(SidError::Number { part: 2 }));
+        assert_eq!(Sid::parse("S-1-99999999999999999999"), Err(SidError::Number { part: 0 }));
         let long = format!("S-1-5{}", "-1".repeat(16));
         assert_eq!(Sid::parse(&long), Err(SidError::TooManySubAuthorities));
     }

@@ -41,8 +41,8 @@ impl Case<'_> {
 }
 
 /// Runs the case on one line.
-pub(super) fn run(line: &[u8], report: &mut Report) -> Result<(), CaseError> {
-    let case: Case<'_> = serde_json::from_slice(line)?;
+pub(super) fn run(line: &str, report: &mut Report) -> Result<(), CaseError> {
+    let case: Case<'_> = serde_json::from_str(line)?;
     let descriptor = case.descriptor()?;
     let token = case.token.token()?;
     let mut query = Query::new(&descriptor, &token, case.desired, case.mapping.0);

@@ -30,8 +30,8 @@ struct Case<'a> {
 }
 
 /// Runs the case on one line.
-pub(super) fn run(line: &[u8], report: &mut Report) -> Result<(), CaseError> {
-    let case: Case<'_> = serde_json::from_slice(line)?;
+pub(super) fn run(line: &str, report: &mut Report) -> Result<(), CaseError> {
+    let case: Case<'_> = serde_json::from_str(line)?;
     let parent = case.parent_sddl.as_ref().map(|text| descriptor(&text.0, "parent_sddl")).transpose()?;
     let child = descriptor(&case.child_sddl.0, "child_sddl")?;
     let token = case.token.token()?;

@@ -9,6 +9,9 @@ pub(crate) enum CaseError {
     /// Not JSON, or not the fields of such a case.
     #[error("{0}")]
     Json(#[from] serde_json::Error),
+    /// Not text.
+    #[error("{0}")]
+    Utf8(#[from] std::str::Utf8Error),
     /// A field that is needed is missing.
     #[error("the case needs the field {0}")]
     Missing(&'static str),
@@ -43,6 +46,7 @@ impl CaseError {
     pub(crate) fn code(&self) -> &'static str {
         match self {
             Self::Json(_) => "case-json",
+            Self::Utf8(_) => "case-utf8",
             Self::Missing(_) => "case-missing-field",
             Self::Sddl { source, .. } => source.kind.code(),
             Self::Wire(error) => error.code(),

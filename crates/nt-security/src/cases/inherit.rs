@@ -61,8 +61,8 @@ fn kind(word: &str) -> Result<ChildKind, CaseError> {
 }
 
 /// Runs the case on one line.
-pub(super) fn run(line: &[u8], report: &mut Report) -> Result<(), CaseError> {
-    let mut case: Case<'_> = serde_json::from_slice(line)?;
+pub(super) fn run(line: &str, report: &mut Report) -> Result<(), CaseError> {
+    let mut case: Case<'_> = serde_json::from_str(line)?;
     let read =
         |text: &Option<Text<'_>>, field| text.as_ref().map(|text| descriptor(&text.0, field)).transpose();
     let parent = read(&case.parent_sddl, "parent_sddl")?;

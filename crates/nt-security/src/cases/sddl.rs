@@ -20,8 +20,8 @@ struct Case<'a> {
 }
 
 /// Runs the case on one line.
-pub(super) fn run(line: &[u8], report: &mut Report) -> Result<(), CaseError> {
-    let case: Case<'_> = serde_json::from_slice(line)?;
+pub(super) fn run(line: &str, report: &mut Report) -> Result<(), CaseError> {
+    let case: Case<'_> = serde_json::from_str(line)?;
     let expected_bytes = case.sd_hex.as_ref().map(|digits| bytes(&digits.0)).transpose()?;
     let descriptor = match (&case.sddl, &expected_bytes) {
         (Some(text), _) => descriptor(&text.0, "sddl")?,
