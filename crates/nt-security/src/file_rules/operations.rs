@@ -216,6 +216,10 @@ mod tests {
         assert!(refused.needs.iter().any(|need| need.part == Part::Replaced));
         let folder = operator.rename(&source, &adds_files, Some(&Node::folder(&deletable, &nothing)));
         assert_eq!(folder.obstacle, Some(Obstacle::ReplacedIsFolder));
+        let read_only = Node { is_read_only: true, ..Node::file(&deletable, &nothing) };
+        let refused = operator.rename(&source, &adds_files, Some(&read_only));
+        assert_eq!(refused.obstacle, Some(Obstacle::ReplacedReadOnlyAttribute));
+        assert!(operator.rename(&read_only, &adds_files, None).is_allowed());
     }
 
     #[test]
@@ -253,6 +257,12 @@ mod tests {
             let folder = descriptor(rights);
             assert_eq!(operator.set_reparse_point(&Node::folder(&folder, &nothing)).is_allowed(), allowed);
         }
+        let data = descriptor("DC");
+        let read_only = Node { is_read_only: true, ..Node::file(&data, &nothing) };
+        let refused = operator.set_reparse_point(&read_only);
+        assert_eq!(refused.obstacle, Some(Obstacle::ReadOnlyAttribute));
+        let folder = Node { is_folder: true, ..read_only };
+        assert!(operator.set_reparse_point(&folder).is_allowed());
     }
 
     #[test]

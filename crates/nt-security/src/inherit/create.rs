@@ -200,6 +200,32 @@ mod tests {
     }
 
     #[test]
+    fn a_defaulted_creator_yields_to_what_is_inherited() {
+        let token = token();
+        let read = |text: &str| SecurityDescriptor::from_sddl(text).unwrap();
+        let mut creator = read("D:(A;;FA;;;BG)");
+        creator.control |= Control::DACL_DEFAULTED;
+        let child = |parent: &str| {
+            let parent = read(parent);
+            let (kind, mapping) = (ChildKind::Leaf, ObjectType::File.mapping());
+            let creator = Some(&creator);
+            let child = new_child(&Creation { parent: Some(&parent), creator, token: &token, kind, mapping });
+            child.dacl().unwrap().to_string()
+        };
+        assert_eq!(child("D:(A;OI;FR;;;BU)"), "(A;;0x120089;;;S-1-5-32-545)");
+        assert_eq!(child("D:(A;;FR;;;BU)"), "(A;;0x1f01ff;;;S-1-5-32-546)");
+    }
+
+    #[test]
+    fn audits_keep_the_right_to_the_sacl_and_labels_their_policy() {
+        let sacl = "S:(AU;OISAFA;0x11000002;;;WD)(ML;OI;NWNR;;;S-1-16-12288)";
+        assert_eq!(
+            create(&format!("D:(A;OI;FR;;;BU){sacl}"), None, ChildKind::Leaf, &token()),
+            "D:(A;;0x120089;;;S-1-5-32-545)S:(AU;SAFA;0x11f01ff;;;S-1-1-0)(ML;;NWNR;;;S-1-16-12288)"
+        );
+    }
+
+    #[test]
     fn without_a_parent_the_default_dacl_applies() {
         let token = token();
         let mapping = ObjectType::Event.mapping();

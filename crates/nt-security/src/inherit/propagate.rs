@@ -125,6 +125,15 @@ mod tests {
     }
 
     #[test]
+    fn protection_does_not_hold_resource_attributes_off() {
+        let claim = |flags: &str| format!(r#"(RA;{flags};0x0;;;S-1-1-0;("a",TU,0x0,1))"#);
+        let parent = format!("D:S:(AU;OISA;FA;;;WD){}", claim("OI"));
+        let child = format!("D:PS:P(AU;IDSA;0x1;;;S-1-1-0){}", claim("ID").replace("0x0,1", "0x0,2"));
+        let expected = format!("D:PS:PAI(AU;IDSA;0x1;;;S-1-1-0){}", claim("ID"));
+        assert_eq!(after(&parent, &child, ChildKind::Leaf), expected);
+    }
+
+    #[test]
     fn copies_without_the_inherited_mark_stay() {
         assert_eq!(
             after("D:", "D:(A;;0x120089;;;S-1-5-32-545)", ChildKind::Leaf),

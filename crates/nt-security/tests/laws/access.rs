@@ -251,7 +251,10 @@ proptest! {
         let maximum = decision.requested.contains(AccessMask::MAXIMUM_ALLOWED);
         let explicit = decision.requested.without(AccessMask::MAXIMUM_ALLOWED);
         let of_explicit = || decision.rights.iter().filter(|right| explicit.contains(right.right));
-        if !maximum {
+        if explicit.is_empty() && !maximum {
+            // A request for nothing is refused, and there is no right to give a reason for.
+            prop_assert!(!decision.verdict.is_allowed() && decision.rights.is_empty());
+        } else if !maximum {
             prop_assert_eq!(decision.verdict.is_allowed(), of_explicit().all(|right| right.granted));
             prop_assert_eq!(decision.rights.len() as u32, explicit.0.count_ones());
         } else if decision.verdict.is_allowed() {
