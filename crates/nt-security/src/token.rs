@@ -218,6 +218,13 @@ mod tests {
     }
 
     #[test]
+    fn deny_only_outweighs_enabled() {
+        let attributes = GroupAttributes::ORDINARY | GroupAttributes::USE_FOR_DENY_ONLY;
+        let token = Token { groups: vec![Group { sid: USERS, attributes }], ..Token::new(SYSTEM) };
+        assert!(!token.allows(&USERS) && token.denies(&USERS));
+    }
+
+    #[test]
     fn a_deny_only_user_is_seen_by_denies_alone() {
         let token = Token { user_deny_only: true, ..Token::new(SYSTEM) };
         assert!(!token.allows(&SYSTEM) && token.denies(&SYSTEM));

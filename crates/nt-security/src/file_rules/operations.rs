@@ -191,6 +191,15 @@ mod tests {
     }
 
     #[test]
+    fn no_right_is_lent_that_the_file_grants_itself() {
+        let (folder, file) = (descriptor("FA"), descriptor("FR"));
+        let token = token();
+        let desired = AccessMask::DELETE | AccessMask::FILE_READ_ATTRIBUTES;
+        let decision = Operator::new(&token).open(&Node::file(&file, &folder), desired);
+        assert_eq!(decision.by_parent, AccessMask::DELETE);
+    }
+
+    #[test]
     fn a_write_restricted_token_of_the_same_user_deletes_through_the_folder() {
         let (folder, file) = (descriptor("FA"), descriptor("FA"));
         let cap = Sid::parse("S-1-5-21-7-7-7-7").unwrap();

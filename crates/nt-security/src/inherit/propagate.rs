@@ -134,6 +134,15 @@ mod tests {
     }
 
     #[test]
+    fn a_labels_policy_is_not_cut_to_the_rights_of_the_type() {
+        let parent = SecurityDescriptor::from_sddl("S:(ML;OI;NX;;;HI)").unwrap();
+        let child = SecurityDescriptor::default();
+        let mapping = ObjectType::Event.mapping();
+        let after = propagate(&parent, &child, ChildKind::Leaf, &mapping);
+        assert_eq!(after.to_sddl(), "S:AI(ML;ID;NX;;;S-1-16-12288)");
+    }
+
+    #[test]
     fn copies_without_the_inherited_mark_stay() {
         assert_eq!(
             after("D:", "D:(A;;0x120089;;;S-1-5-32-545)", ChildKind::Leaf),
