@@ -128,10 +128,28 @@ pub struct UnknownObjectType;
 impl FromStr for ObjectType {
     type Err = UnknownObjectType;
 
+    /// The name, or another that is in use for it; letter case and the choice of `-` or `_` do not count.
     fn from_str(text: &str) -> Result<Self, UnknownObjectType> {
-        Self::ALL.into_iter().find(|object_type| object_type.name() == text).ok_or(UnknownObjectType)
+        let by_name = |text: &str| Self::ALL.into_iter().find(|object_type| object_type.name() == text);
+        if let Some(object_type) = by_name(text) {
+            return Ok(object_type);
+        }
+        let plain = text.to_ascii_lowercase().replace(['-', ' '], "_");
+        let alias =
+            || OTHER_NAMES.iter().find(|(name, _)| *name == plain).map(|(_, object_type)| *object_type);
+        by_name(&plain).or_else(alias).ok_or(UnknownObjectType)
     }
 }
+
+/// Names that are in use beside [`ObjectType::name`].
+const OTHER_NAMES: [(&str, ObjectType); 6] = [
+    ("object_directory", ObjectType::ObjectDirectory),
+    ("named_pipe", ObjectType::Pipe),
+    ("registry_key", ObjectType::Key),
+    ("mutex", ObjectType::Mutant),
+    ("winsta", ObjectType::WindowStation),
+    ("windowstation", ObjectType::WindowStation),
+];
 
 const STANDARD: &[(u32, &str)] = &[
     (0x0001_0000, "DELETE"),
@@ -321,6 +339,7 @@ mod tests {
         for object_type in ObjectType::ALL {
             assert_eq!(object_type.name().parse(), Ok(object_type));
         }
+        assert_eq!("Object-Directory".parse(), Ok(ObjectType::ObjectDirectory));
         assert!("registry".parse::<ObjectType>().is_err());
     }
 }
