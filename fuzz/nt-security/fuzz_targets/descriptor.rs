@@ -3,7 +3,9 @@
 
 use libfuzzer_sys::fuzz_target;
 use nt_security::inherit::{ChildKind, propagate};
-use nt_security::{AccessMask, Ace, ObjectType, Query, Readings, SecurityDescriptor, Sid, Token, access_check, verdict};
+use nt_security::{
+    AccessMask, Ace, ObjectType, Query, Readings, SecurityDescriptor, Sid, Token, access_check, verdict,
+};
 
 fuzz_target!(|bytes: &[u8]| {
     let Ok(descriptor) = SecurityDescriptor::from_self_relative(bytes) else { return };
