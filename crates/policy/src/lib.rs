@@ -5,12 +5,15 @@
 //! absolute path who may do what, and which rule decided. Every backend and every command asks these rules.
 #![forbid(unsafe_code)]
 
+pub mod config;
+pub mod error;
 pub mod git;
 pub mod names;
 pub mod policy;
 pub mod resolve;
 pub mod rules;
 
+pub use error::{PolicyError, Problem};
 pub use policy::{GitMode, Limits, Mode, Policy};
 pub use resolve::Resolved;
 pub use rules::{Access, PathRules, Rule, Verdict};

@@ -1,5 +1,7 @@
 //! The policy as the user means it: no operating system in it.
 
+use std::fmt;
+use std::net::{IpAddr, Ipv6Addr};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -18,6 +20,24 @@ pub enum Mode {
     DangerFullAccess,
 }
 
+impl Mode {
+    /// Its name in the configuration.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::ReadOnly => "read-only",
+            Self::WorkspaceWrite => "workspace-write",
+            Self::DangerFullAccess => "danger-full-access",
+        }
+    }
+
+    /// The mode of this name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        [Self::ReadOnly, Self::WorkspaceWrite, Self::DangerFullAccess]
+            .into_iter()
+            .find(|mode| mode.name() == name)
+    }
+}
+
 /// What `.git` is inside a root (`sandbox.git`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -27,6 +47,21 @@ pub enum GitMode {
     Protect,
     /// Git may commit and branch; what makes git run code stays read-only (see [`crate::git`]).
     Commit,
+}
+
+impl GitMode {
+    /// Its name in the configuration.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Protect => "protect",
+            Self::Commit => "commit",
+        }
+    }
+
+    /// The mode of this name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        [Self::Protect, Self::Commit].into_iter().find(|mode| mode.name() == name)
+    }
 }
 
 /// The tier asked for on Windows (`windows.sandbox`).
@@ -93,6 +128,56 @@ pub struct AllowedHost {
     pub port: Option<u16>,
 }
 
+impl AllowedHost {
+    /// Parses `host`, `host:port`, `*.host`, `1.2.3.4:port`, `::1` or `[v6]:port`.
+    pub fn parse(text: &str) -> Option<Self> {
+        if let Ok(address) = text.parse::<IpAddr>() {
+            return Some(Self { host: address.to_string(), port: None });
+        }
+        if let Some(rest) = text.strip_prefix('[') {
+            let (address, rest) = rest.split_once(']')?;
+            let host = address.parse::<Ipv6Addr>().ok()?.to_string();
+            let port = if rest.is_empty() { None } else { Some(port(rest.strip_prefix(':')?)?) };
+            return Some(Self { host, port });
+        }
+        let (host, port) = match text.split_once(':') {
+            Some((host, number)) => (host, Some(port(number)?)),
+            None => (text, None),
+        };
+        is_host_name(host.strip_prefix("*.").unwrap_or(host))
+            .then(|| Self { host: host.to_ascii_lowercase(), port })
+    }
+}
+
+impl fmt::Display for AllowedHost {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.host.contains(':'), self.port) {
+            (_, None) => f.write_str(&self.host),
+            (false, Some(port)) => write!(f, "{}:{port}", self.host),
+            (true, Some(port)) => write!(f, "[{}]:{port}", self.host),
+        }
+    }
+}
+
+fn port(text: &str) -> Option<u16> {
+    text.bytes()
+        .all(|byte| byte.is_ascii_digit())
+        .then(|| text.parse().ok())
+        .flatten()
+        .filter(|port| *port != 0)
+}
+
+/// Host names as RFC 1123 §2.1 has them, with underscores, which many names in use have.
+fn is_host_name(name: &str) -> bool {
+    let label = |label: &str| {
+        (1..=63).contains(&label.len())
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+            && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
+    };
+    name.len() <= 253 && name.split('.').all(label)
+}
+
 /// The user's intent, complete: every key of the design's table has its field.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Policy {
@@ -140,6 +225,36 @@ impl Default for Policy {
             windows_tier: WindowsTier::default(),
             windows_private_desktop: true,
             windows_account_prefix: "CodexSandbox".to_owned(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hosts_are_parsed_and_shown() {
+        for (text, shown) in [
+            ("Crates.IO:443", "crates.io:443"),
+            ("*.example.org", "*.example.org"),
+            ("localhost", "localhost"),
+            ("127.0.0.1:80", "127.0.0.1:80"),
+            ("::1", "::1"),
+            ("[::1]:8080", "[::1]:8080"),
+            ("[::1]", "::1"),
+        ] {
+            assert_eq!(
+                AllowedHost::parse(text).map(|host| host.to_string()).as_deref(),
+                Some(shown),
+                "{text}"
+            );
+        }
+        for text in [
+            "", "a b", "http://x", "x:0", "x:", "x:99999", "x:+1", "*", "a..b", "-a", "[::1", "[x]:1", "x/y",
+            "*.*.a",
+        ] {
+            assert_eq!(AllowedHost::parse(text), None, "{text}");
         }
     }
 }

@@ -1,11 +1,20 @@
 //! From what the user wrote to absolute, canonical paths, with the help of facts about the host.
 
+mod git_dirs;
+mod links;
+mod memory;
+mod paths;
+mod roots;
+
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::names::ProtectedNames;
-use crate::policy::{AllowedHost, GitMode, Limits, Mode, Origin};
+pub use memory::MemoryPaths;
+
+use crate::error::{PolicyError, Problem};
+use crate::names::{self, ProtectedNames};
+use crate::policy::{AllowedHost, GitMode, Limits, Mode, Origin, Policy};
 use crate::rules::{Entry, PathRules};
 
 /// What the resolver must know about the host; looked up by the caller, so that resolving stays pure and testable.
@@ -22,6 +31,14 @@ pub trait PathFacts {
     /// # Errors
     /// The system's error.
     fn read_small(&self, path: &Path) -> std::io::Result<Vec<u8>>;
+    /// The content of a symbolic link. Without it, links that lead on from a `.git` link are followed but not pinned.
+    ///
+    /// # Errors
+    /// The system's error; [`std::io::ErrorKind::Unsupported`] where this is not looked up.
+    fn read_link(&self, path: &Path) -> std::io::Result<PathBuf> {
+        let _ = path;
+        Err(std::io::ErrorKind::Unsupported.into())
+    }
 }
 
 /// A kind of file.
@@ -85,7 +102,8 @@ pub struct Resolved {
     pub mode: Mode,
     /// The working directory, canonical.
     pub cwd: PathBuf,
-    /// Writable folders, no one inside another unless a deny-read path lies between; sorted by path.
+    /// Writable folders, sorted by path. One is inside another only where it says something of its own: a deny-read path, a
+    /// protected name or a git directory lies between them, or its own `.git` points somewhere.
     pub roots: Vec<Root>,
     /// Temporary folders.
     pub temp: Temp,
@@ -93,8 +111,13 @@ pub struct Resolved {
     pub protected: Vec<String>,
     /// `sandbox.git`.
     pub git: GitMode,
-    /// Git directories behind `.git` files and links at the top of the roots.
+    /// Git directories behind `.git` files and links at the top of the roots: those inside a root, and under `git = "commit"`
+    /// those of a linked worktree outside, which are then to be made writable. Sorted by path.
     pub git_dirs: Vec<GitDir>,
+    /// Inside the roots: links and files by which a `.git` link or file leads on to its git directory, and that directory
+    /// where it is missing. They stay read-only and uncreated: whoever could change one would choose the git directory. Sorted.
+    #[serde(default)]
+    pub pins: Vec<PathBuf>,
     /// Paths that cannot be read, canonical where they exist.
     pub deny_read: Vec<PathBuf>,
     /// Outbound network.
@@ -107,14 +130,130 @@ pub struct Resolved {
     pub notices: Vec<String>,
 }
 
+/// Makes every path of `policy` absolute and canonical, and checks what is only visible on the host.
+///
+/// Pure but for `facts`; resolving what was resolved gives the same again.
+///
+/// # Errors
+/// A working directory or root that cannot be used, is too wide, or contradicts another rule; see [`Problem`].
+pub fn resolve(policy: &Policy, place: &Place, facts: &dyn PathFacts) -> Result<Resolved, PolicyError> {
+    let cwd = paths::working_directory(place, facts)?;
+    check_protected(policy)?;
+    if policy.mode == Mode::DangerFullAccess {
+        return Ok(unrestricted(policy, cwd));
+    }
+    let deny_read = paths::deny_read(policy, place, &cwd, facts)?;
+    let bounds = roots::Bounds::new(place, facts);
+    let mut notices = Vec::new();
+    let temp_wanted = roots::host_temp(policy, place, &bounds, facts, &mut notices);
+    let all = roots::roots(policy, place, &cwd, &bounds, facts)?;
+    let all = roots::with_temp(all, &temp_wanted);
+    roots::check_denied(&all, &deny_read)?;
+    let found = git_dirs::find(&all, policy.git, &bounds, facts, &mut notices);
+    let protected = ProtectedNames::new(policy.protected.iter().cloned());
+    let roots = roots::merge(all, &deny_read, &found, &protected);
+    if !policy.network_allow.is_empty() {
+        notices.push(
+            "network.allow is not in force: this version has no proxy, and a run is refused".to_owned(),
+        );
+    }
+    Ok(Resolved {
+        mode: policy.mode,
+        temp: temp(policy, &temp_wanted, bounds.state(), &cwd),
+        cwd,
+        roots,
+        protected: policy.protected.clone(),
+        git: policy.git,
+        git_dirs: found.git_dirs,
+        pins: found.pins,
+        deny_read,
+        network_access: policy.network_access,
+        network_allow: policy.network_allow.clone(),
+        limits: policy.limits,
+        notices,
+    })
+}
+
+/// The folder that must not hold a configuration: the canonical working directory. `None` where it is no workspace, but the home
+/// folder or something as wide (which is refused as a root), or cannot be reached.
+pub fn workspace(place: &Place, facts: &dyn PathFacts) -> Option<PathBuf> {
+    let cwd = paths::working_directory(place, facts).ok()?;
+    roots::Bounds::new(place, facts).too_wide(&cwd).is_none().then_some(cwd)
+}
+
+/// A library's caller can hand in what the configuration refuses.
+fn check_protected(policy: &Policy) -> Result<(), PolicyError> {
+    let Some(bad) = policy.protected.iter().find(|name| !names::is_component(name)) else {
+        return Ok(());
+    };
+    let expected = "an array of names without slashes such as [\".git\"]";
+    let problem = Problem::BadValue { key: "sandbox.protected", expected, got: format!("{bad:?}") };
+    Err(PolicyError::new(Origin::Library, problem))
+}
+
+fn unrestricted(policy: &Policy, cwd: PathBuf) -> Resolved {
+    Resolved {
+        mode: policy.mode,
+        cwd,
+        roots: Vec::new(),
+        temp: Temp { private: None, overlay: false },
+        protected: policy.protected.clone(),
+        git: policy.git,
+        git_dirs: Vec::new(),
+        pins: Vec::new(),
+        deny_read: Vec::new(),
+        network_access: true,
+        network_allow: Vec::new(),
+        limits: Limits::default(),
+        notices: vec![
+            "danger-full-access: the command runs without any sandbox, and nothing is enforced".to_owned(),
+        ],
+    }
+}
+
+fn temp(policy: &Policy, host: &roots::HostTemp, state: &Path, cwd: &Path) -> Temp {
+    let read_only = policy.mode == Mode::ReadOnly;
+    let given_up = policy.exclude_tmpdir_env_var == Some(true) || host.tmpdir.is_some();
+    Temp {
+        private: (!given_up).then(|| private_temp(state, cwd)),
+        overlay: policy.exclude_slash_tmp.is_none() || (read_only && policy.exclude_slash_tmp == Some(false)),
+    }
+}
+
+/// The private temporary folder of the workspace `cwd` (canonical) below the folder `state`. Its name is a SHA-256 of the
+/// path's bytes, cut to 128 bits: stable, and nobody can choose a workspace that shares another's folder.
+pub fn private_temp(state: &Path, cwd: &Path) -> PathBuf {
+    use sha2::{Digest, Sha256};
+    let digest = Sha256::digest(cwd.as_os_str().as_encoded_bytes());
+    let name: String = digest.iter().take(16).map(|byte| format!("{byte:02x}")).collect();
+    state.join("tmp").join(name)
+}
+
 impl Resolved {
+    /// Whether a run of this policy can keep what it says.
+    ///
+    /// # Errors
+    /// [`Problem::ProxyMissing`]: `plan` and `explain` may show such a policy, a run must not start with it.
+    pub fn check_runnable(&self) -> Result<(), PolicyError> {
+        if self.network_allow.is_empty() {
+            Ok(())
+        } else {
+            Err(PolicyError::new(Origin::Default, Problem::ProxyMissing))
+        }
+    }
+
     /// The path rules. `private` names further folders that belong to the sandbox alone (`/dev/shm`, overlays of `/tmp`).
     pub fn rules(&self, private: &[PathBuf]) -> PathRules {
         let mut entries: Vec<Entry> = self.roots.iter().map(|root| Entry::Root(root.path.clone())).collect();
         entries.extend(self.temp.private.iter().cloned().map(Entry::Private));
         entries.extend(private.iter().cloned().map(Entry::Private));
         entries.extend(self.git_dirs.iter().map(|dir| Entry::GitDir(dir.path.clone())));
+        entries.extend(self.pins.iter().cloned().map(Entry::GitDir));
         entries.extend(self.deny_read.iter().cloned().map(Entry::DenyRead));
         PathRules::new(entries, ProtectedNames::new(self.protected.iter().cloned()), self.git)
     }
 }
+
+// The trees of these tests are spelt with Unix separators, and so are the expected messages.
+#[cfg(all(test, unix))]
+mod tests;
