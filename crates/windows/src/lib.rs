@@ -1,2 +1,4 @@
-//! The Windows plan: what a policy becomes on a Windows host.
+//! The Windows plan: what a policy becomes on a Windows host, proved against a model of Windows' access checks.
 #![forbid(unsafe_code)]
+
+pub mod plan;

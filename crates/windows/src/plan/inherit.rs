@@ -1,0 +1,93 @@
+//! What a new file or folder gets, and what our own ACEs become on their way down.
+
+use nt_security::ace::{Ace, AceFlags, AceKind};
+use nt_security::inherit::{ChildKind, Creation, new_child, propagate};
+use nt_security::{Acl, AclField, ObjectType, SecurityDescriptor, Token};
+
+use super::facts::NodeKind;
+
+/// File or folder, for inheritance.
+pub fn child_kind(kind: NodeKind) -> ChildKind {
+    if kind == NodeKind::File { ChildKind::Leaf } else { ChildKind::Container }
+}
+
+/// The descriptor of a file or folder that `creator` makes below `parent` without asking for one.
+pub fn created(parent: &SecurityDescriptor, kind: NodeKind, creator: &Token) -> SecurityDescriptor {
+    created_with(parent, kind, creator, None)
+}
+
+/// The descriptor of a file or folder that `creator` makes below `parent`, with what he asked for.
+pub fn created_with(
+    parent: &SecurityDescriptor,
+    kind: NodeKind,
+    creator: &Token,
+    asked: Option<&SecurityDescriptor>,
+) -> SecurityDescriptor {
+    new_child(&Creation {
+        parent: Some(parent),
+        creator: asked,
+        token: creator,
+        kind: child_kind(kind),
+        mapping: ObjectType::File.mapping(),
+    })
+}
+
+/// The copies of `ours`, ACEs of a parent's DACL, that a child of this kind inherits.
+pub fn copies(ours: Vec<Ace>, kind: NodeKind) -> Vec<Ace> {
+    let list = |aces| SecurityDescriptor { dacl: AclField::List(Acl::new(aces)), ..Default::default() };
+    let child = propagate(&list(ours), &list(Vec::new()), child_kind(kind), &ObjectType::File.mapping());
+    child.dacl().map_or_else(Vec::new, |acl| acl.aces.clone())
+}
+
+/// The label that a child of this kind inherits from its parent's SACL.
+pub fn inherited_label(parent: &SecurityDescriptor, kind: NodeKind) -> Option<Ace> {
+    let sacl = AclField::List(Acl::new(label_aces(parent)));
+    let parent = SecurityDescriptor { sacl, ..Default::default() };
+    let child = propagate(&parent, &Default::default(), child_kind(kind), &ObjectType::File.mapping());
+    label_aces(&child).into_iter().next()
+}
+
+/// The label ACEs of a descriptor, in their order.
+pub fn label_aces(descriptor: &SecurityDescriptor) -> Vec<Ace> {
+    let aces = descriptor.sacl().map_or(&[][..], |acl| &acl.aces);
+    aces.iter().filter(|ace| ace.kind() == AceKind::MandatoryLabel).cloned().collect()
+}
+
+/// Puts `ace` into the DACL where it belongs: an explicit deny in front of everything, an explicit allow behind the explicit
+/// denies. A descriptor without a DACL stays as it is: one ACE would turn "everyone" into "only that SID".
+pub fn add_explicit(descriptor: &mut SecurityDescriptor, ace: Ace) {
+    let AclField::List(acl) = &mut descriptor.dacl else { return };
+    let is_deny = ace.kind() == AceKind::Deny;
+    let explicit_deny = |ace: &&Ace| ace.kind() == AceKind::Deny && !ace.is_inherited();
+    let at = if is_deny { 0 } else { acl.aces.iter().take_while(explicit_deny).count() };
+    acl.aces.insert(at, ace);
+}
+
+/// Puts inherited copies in front of what the DACL inherits already, behind what is explicit.
+pub fn add_inherited(descriptor: &mut SecurityDescriptor, copies: Vec<Ace>) {
+    let AclField::List(acl) = &mut descriptor.dacl else { return };
+    let at = acl.aces.iter().position(Ace::is_inherited).unwrap_or(acl.aces.len());
+    acl.aces.splice(at..at, copies);
+}
+
+/// Sets the explicit label, or takes it away; other ACEs of the SACL stay.
+pub fn set_label(descriptor: &mut SecurityDescriptor, label: Option<Ace>) {
+    let old = descriptor.sacl().map_or_else(Vec::new, |acl| acl.aces.clone());
+    let is_own = |ace: &Ace| ace.kind() == AceKind::MandatoryLabel && !ace.is_inherited();
+    let rest = old.into_iter().filter(|ace| !is_own(ace));
+    descriptor.sacl = AclField::List(label.into_iter().chain(rest).collect());
+}
+
+/// Replaces the inherited label.
+pub fn set_inherited_label(descriptor: &mut SecurityDescriptor, label: Option<Ace>) {
+    let old = descriptor.sacl().map_or_else(Vec::new, |acl| acl.aces.clone());
+    let is_inherited = |ace: &Ace| ace.kind() == AceKind::MandatoryLabel && ace.is_inherited();
+    let kept = old.into_iter().filter(|ace| !is_inherited(ace));
+    let aces: Vec<Ace> = kept.chain(label).collect();
+    descriptor.sacl = if aces.is_empty() { AclField::Absent } else { AclField::List(Acl::new(aces)) };
+}
+
+/// The flags of an ACE without the mark of inheritance.
+pub fn without_mark(ace: &Ace) -> Ace {
+    ace.clone().with_flags(ace.flags().without(AceFlags::INHERITED))
+}

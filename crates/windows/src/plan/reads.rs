@@ -1,0 +1,255 @@
+//! Elevated tier: what the sandbox accounts are given so that they read what the user reads, except secrets.
+
+use nt_security::{AccessMask, Control, Token};
+
+use super::apply::allows;
+use super::context::{Context, READ_EXECUTE, Role, SEE_FOLDER};
+use super::data::{AceChange, AceSpec, Applies, By, Change, Effect, Limit, LimitKind, Purpose};
+use super::facts::NodeKind;
+use super::locate::locate;
+use super::open::plain_token;
+use super::path::WinPath;
+use super::tree::TreeNode;
+use super::words::sid_name;
+
+/// Secrets below the profile that the sandbox accounts do not get, whatever the user may read.
+pub const SECRETS: [&str; 26] = [
+    ".ssh",
+    ".gnupg",
+    ".aws",
+    ".azure",
+    ".kube",
+    ".docker",
+    ".git-credentials",
+    ".netrc",
+    "_netrc",
+    ".npmrc",
+    ".pypirc",
+    r".config\gcloud",
+    r".config\gh",
+    r"AppData\Local\Google\Chrome\User Data",
+    r"AppData\Local\Microsoft\Edge\User Data",
+    r"AppData\Local\BraveSoftware",
+    r"AppData\Local\Microsoft\Credentials",
+    r"AppData\Local\Microsoft\Vault",
+    r"AppData\Roaming\Microsoft\Credentials",
+    r"AppData\Roaming\Microsoft\Crypto",
+    r"AppData\Roaming\Microsoft\Protect",
+    r"AppData\Roaming\Microsoft\SystemCertificates",
+    r"AppData\Roaming\Mozilla\Firefox\Profiles",
+    r"AppData\Roaming\GitHub CLI",
+    r"AppData\Roaming\gnupg",
+    "NTUSER.DAT",
+];
+
+/// The read grants and what they leave out.
+#[derive(Debug, Default)]
+pub struct Reads {
+    /// ACEs.
+    pub aces: Vec<AceChange>,
+    /// What stays unreadable.
+    pub limits: Vec<Limit>,
+}
+
+/// Plans the read grants of the elevated tier.
+pub fn reads(context: &Context<'_>) -> Reads {
+    let mut planner = Planner { context, account: plain_token(context), out: Reads::default(), covered: Vec::new() };
+    let folders = &context.facts.folders;
+    for system in folders.program_files.iter().chain([&folders.windows, &folders.program_data]) {
+        planner.tree(system, By::Setup);
+    }
+    planner.folder(&folders.profiles, By::Setup);
+    planner.folder(&folders.profile, By::Setup);
+    planner.children(&folders.profile);
+    planner.path_folders();
+    planner.workspaces();
+    planner.limits();
+    planner.out
+}
+
+struct Planner<'a, 'c> {
+    context: &'a Context<'c>,
+    /// The account's token before restricting SIDs.
+    account: Token,
+    out: Reads,
+    /// Trees that are given as a whole.
+    covered: Vec<WinPath>,
+}
+
+impl Planner<'_, '_> {
+    /// A folder with everything below, unless it is readable already.
+    fn tree(&mut self, path: &WinPath, by: By) {
+        let Some(node) = self.context.tree.get(path) else { return };
+        if !self.context.is_readable(path) || self.is_covered(path) {
+            return;
+        }
+        if !allows(&self.account, &node.descriptor, READ_EXECUTE) {
+            self.ace(path, node, READ_EXECUTE, Applies::Tree, Purpose::ReadGrant, by);
+        }
+        self.covered.push(path.clone());
+        self.protected_below(path, by);
+    }
+
+    /// Objects whose DACL is protected inherit nothing: each is given what the user has (field report 7).
+    fn protected_below(&mut self, path: &WinPath, by: By) {
+        let tree = &self.context.tree;
+        let inherits_nothing =
+            |node: &TreeNode| node.descriptor.control.contains(Control::DACL_PROTECTED) && !node.kind.is_link();
+        let within: Vec<WinPath> = tree
+            .within(path)
+            .skip(1)
+            .filter(|(at, node)| inherits_nothing(node) && !self.is_secret(at) && self.context.is_readable(at))
+            .map(|(at, _)| at.clone())
+            .collect();
+        for at in within {
+            let Some(node) = tree.get(&at) else { continue };
+            let user_reads = allows(&self.context.baseline, &node.descriptor, READ_EXECUTE);
+            if user_reads && !allows(&self.account, &node.descriptor, READ_EXECUTE) {
+                self.ace(&at, node, READ_EXECUTE, Applies::Tree, Purpose::ReadGrant, by);
+            }
+        }
+    }
+
+    /// A folder on the way: list, traverse, attributes, for it alone.
+    fn folder(&mut self, path: &WinPath, by: By) {
+        let Some(node) = self.context.tree.get(path) else { return };
+        let has = allows(&self.account, &node.descriptor, SEE_FOLDER);
+        let known = self.out.aces.iter().any(|ace| ace.path == *path);
+        if !has && !known && !self.is_covered(path) && self.context.is_readable(path) {
+            self.ace(path, node, SEE_FOLDER, Applies::This, Purpose::Ancestor, by);
+        }
+    }
+
+    /// What stands in a folder: as a whole, or where a secret lies below, folder by folder.
+    fn children(&mut self, folder: &WinPath) {
+        let children: Vec<(WinPath, NodeKind, bool)> = self
+            .context
+            .tree
+            .children(folder)
+            .map(|(path, node)| (path.clone(), node.kind, node.cloud))
+            .collect();
+        for (path, kind, cloud) in children {
+            let left_alone = kind.is_link() || cloud || self.is_secret(&path);
+            if left_alone {
+                continue;
+            }
+            let holds_secret = self.secrets().any(|secret| secret.is_below(&path));
+            let holds_state = self.context.facts.folders.state.is_below(&path);
+            if kind == NodeKind::Folder && (holds_secret || holds_state) {
+                self.folder(&path, By::Setup);
+                self.children(&path);
+            } else {
+                self.tree(&path, By::Setup);
+            }
+        }
+    }
+
+    /// Folders of PATH, per-user installations among them.
+    fn path_folders(&mut self) {
+        let path = self.context.facts.environment.iter().find(|(name, _)| name.eq_ignore_ascii_case("PATH"));
+        let entries: Vec<&str> = path.map_or_else(Vec::new, |(_, value)| value.split(';').collect());
+        for entry in entries.into_iter().filter(|entry| !entry.trim().is_empty()) {
+            let Ok(found) = locate(entry, None, self.context.facts, &self.context.tree) else { continue };
+            let is_file = self.context.tree.get(&found.path).is_none_or(|node| !node.is_folder());
+            if !is_file && !self.is_secret(&found.path) {
+                self.ancestors(&found.path, By::Setup);
+                self.tree(&found.path, By::Setup);
+            }
+        }
+    }
+
+    /// The working directory and the roots, and the way to them.
+    fn workspaces(&mut self) {
+        let context = self.context;
+        let cwd = WinPath::absolute(&context.policy.cwd).ok();
+        let private = context.facts.folders.state.join("stubs");
+        let all = cwd.into_iter().chain(context.policy.roots.iter().cloned()).chain([private]);
+        let granted: Vec<WinPath> = context.granted.iter().map(|root| root.path.clone()).collect();
+        for path in all.chain(granted.iter().cloned()) {
+            self.ancestors(&path, By::Run);
+            if !granted.contains(&path) && !self.is_secret(&path) {
+                self.tree(&path, By::Run);
+            }
+        }
+    }
+
+    fn ancestors(&mut self, path: &WinPath, by: By) {
+        let above: Vec<WinPath> = path.ancestors().skip(1).filter(|at| !at.is_drive_root()).collect();
+        for folder in above {
+            self.folder(&folder, by);
+        }
+    }
+
+    fn is_covered(&self, path: &WinPath) -> bool {
+        self.covered.iter().any(|tree| path.is_in(tree))
+    }
+
+    fn secrets(&self) -> impl Iterator<Item = WinPath> {
+        let profile = self.context.facts.folders.profile.clone();
+        SECRETS.iter().map(move |secret| profile.join(secret))
+    }
+
+    /// Secrets of the list, our own state, and any `.ssh`.
+    fn is_secret(&self, path: &WinPath) -> bool {
+        let state = &self.context.facts.folders.state;
+        let open = [state.join("tmp"), state.join("stubs")];
+        path.components().any(super::refuse::is_ssh)
+            || self.secrets().any(|secret| path.is_in(&secret))
+            || path.is_in(state) && !open.iter().any(|open| path.is_in(open))
+    }
+
+    fn ace(&mut self, path: &WinPath, node: &TreeNode, mask: AccessMask, applies: Applies, purpose: Purpose, by: By) {
+        let Some(group) = self.context.group else { return };
+        if node.is_hard_linked() || node.has_null_dacl() {
+            return;
+        }
+        let applies = if node.is_folder() { applies } else { Applies::This };
+        let name = sid_name(&group, self.context.facts);
+        let ace = AceSpec::new(Effect::Allow, group.into(), &name, mask, applies);
+        self.out.aces.push(AceChange { path: path.clone(), change: Change::Add, ace, purpose, by });
+    }
+
+    /// What stays unreadable: secrets, and what lies outside everything that is given.
+    fn limits(&mut self) {
+        let described: Vec<(WinPath, &TreeNode)> =
+            self.context.tree.iter().map(|(path, node)| (path.clone(), node)).collect();
+        let unreadable = |node: &TreeNode| {
+            let read = AccessMask::FILE_READ_DATA;
+            let user = allows(&self.context.baseline, &node.descriptor, read);
+            user && !allows(&self.account, &node.descriptor, read)
+        };
+        let (mut secrets, mut others) = (Vec::new(), Vec::new());
+        for (path, node) in described.iter().filter(|(_, node)| unreadable(node)) {
+            if self.context.role(path) != Role::Outside || !self.context.is_readable(path) {
+                continue;
+            }
+            let given = self.out.aces.iter().any(|ace| ace.path == *path);
+            let list = if self.is_secret(path) { &mut secrets } else { &mut others };
+            let reached = self.is_covered(path) && self.may_reach(path, node);
+            if !given && !reached && !list.iter().any(|above: &WinPath| path.is_in(above)) {
+                list.push(path.clone());
+            }
+        }
+        let limit = |kind, what: &str, paths| Limit { kind, what: what.to_owned(), paths };
+        let secrets = limit(LimitKind::Secret, "the sandbox accounts are not given these secrets", secrets);
+        let others =
+            limit(LimitKind::NotReadable, "you may read these, and the sandbox accounts are not given them", others);
+        self.out.limits.extend([secrets, others].into_iter().filter(|limit| !limit.paths.is_empty()));
+    }
+
+    /// Whether an inherited grant comes to an object.
+    fn may_reach(&self, path: &WinPath, node: &TreeNode) -> bool {
+        let editors = &self.context.editors;
+        let passes = |path: &WinPath, node: &TreeNode| {
+            let may = |by| editors.may(by, &node.descriptor, AccessMask::WRITE_DAC);
+            (may(By::Setup) || may(By::Run))
+                && !node.has_null_dacl()
+                && !node.is_hard_linked()
+                && !path.components().any(super::refuse::is_ssh)
+                && !node.descriptor.control.contains(Control::DACL_PROTECTED)
+        };
+        let Some(tree) = self.covered.iter().find(|tree| path.is_in(tree)) else { return false };
+        let above = path.ancestors().take_while(|at| at.is_below(tree));
+        passes(path, node) && above.filter_map(|at| self.context.tree.get(&at).map(|n| (at, n))).all(|(at, n)| passes(&at, n))
+    }
+}
