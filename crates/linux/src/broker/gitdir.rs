@@ -1,0 +1,87 @@
+//! Recognising git directories by what lies in them, as git itself does (setup.c: HEAD, objects, refs).
+
+use std::collections::HashSet;
+use std::ffi::OsStr;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+
+use codex_sandbox_policy::git::{self, GitFile};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags};
+use rustix::io::Errno;
+
+use super::guard::{FileId, id_of};
+
+/// How many levels above `dir` (0: itself) the nearest git directory lies, looking at `depth` levels, the root excluded.
+/// Those in `made` were made in this run and do not count.
+pub fn nearest_above(dir: BorrowedFd<'_>, depth: usize, made: &HashSet<FileId>) -> Option<usize> {
+    let mut up = String::new();
+    for level in 0..depth {
+        if is_git_dir(dir, &up) && !was_made(dir, &up, made) {
+            return Some(level);
+        }
+        up.push_str("../");
+    }
+    None
+}
+
+fn is_git_dir(dir: BorrowedFd<'_>, prefix: &str) -> bool {
+    let exists =
+        |name: &str| rustix::fs::statat(dir, format!("{prefix}{name}"), AtFlags::SYMLINK_NOFOLLOW).is_ok();
+    exists("HEAD") && exists("objects") && exists("refs")
+}
+
+fn was_made(dir: BorrowedFd<'_>, prefix: &str, made: &HashSet<FileId>) -> bool {
+    rustix::fs::statat(dir, format!("{prefix}."), AtFlags::empty())
+        .is_ok_and(|stat| made.contains(&id_of(&stat)))
+}
+
+/// Whether git only keeps data in this file of a git directory.
+pub fn is_data(rel: &OsStr) -> bool {
+    !rel.is_empty() && git::classify(rel.as_bytes()) == GitFile::Data
+}
+
+/// Entries that one search reads at most.
+const MAX_ENTRIES: usize = 300_000;
+
+/// Whether a git directory that this run did not make lies in `dir` or below. `None`: too large to tell.
+pub fn lies_below(dir: BorrowedFd<'_>, name: &OsStr, made: &HashSet<FileId>) -> Option<bool> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+    let top = match rustix::fs::openat(dir, name, flags, Mode::empty()) {
+        Ok(top) => top,
+        Err(Errno::NOENT | Errno::NOTDIR) => return Some(false),
+        Err(_) => return None,
+    };
+    let mut left = MAX_ENTRIES;
+    search(top, made, &mut left)
+}
+
+fn search(dir: OwnedFd, made: &HashSet<FileId>, left: &mut usize) -> Option<bool> {
+    // A folder made in this run holds nothing older: moving an old git directory into it was refused.
+    if rustix::fs::fstat(&dir).is_ok_and(|stat| made.contains(&id_of(&stat))) {
+        return Some(false);
+    }
+    if is_git_dir(dir.as_fd(), "") {
+        return Some(true);
+    }
+    let Ok(entries) = rustix::fs::Dir::read_from(&dir) else { return Some(false) };
+    for entry in entries.flatten() {
+        *left = left.checked_sub(1)?;
+        let name = entry.file_name();
+        let skip = matches!(name.to_bytes(), b"." | b".." | b".git");
+        if skip || !matches!(entry.file_type(), FileType::Directory | FileType::Unknown) {
+            continue;
+        }
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+        match rustix::fs::openat(&dir, name, flags, Mode::empty()) {
+            Ok(child) => {
+                if search(child, made, left)? {
+                    return Some(true);
+                }
+            }
+            Err(Errno::NOENT | Errno::NOTDIR) => {}
+            // Not readable, or too deep: nobody can tell what lies there.
+            Err(_) => return None,
+        }
+    }
+    Some(false)
+}

@@ -1,0 +1,159 @@
+//! May this path be changed? The policy's rules, and what only the disk can tell.
+
+use std::collections::HashSet;
+use std::os::fd::BorrowedFd;
+use std::path::Path;
+
+use codex_sandbox_policy::policy::GitMode;
+use codex_sandbox_policy::rules::{Access, Rule};
+use rustix::fs::Stat;
+use rustix::io::Errno;
+
+use super::resolve::{Place, Target};
+use super::{Broker, gitdir, links};
+
+/// Names a file for as long as it exists: device and inode number.
+pub type FileId = (u64, u64);
+
+/// The id of a file.
+pub fn id_of(stat: &Stat) -> FileId {
+    (stat.st_dev, stat.st_ino)
+}
+
+/// What this run made itself.
+#[derive(Default)]
+pub struct Session {
+    /// Folders.
+    pub folders: HashSet<FileId>,
+    /// Files with several links, all of which are known to lie in the roots.
+    pub links: links::KnownLinks,
+    /// Sockets that were bound inside.
+    pub sockets: HashSet<FileId>,
+    /// Abstract socket names that were bound inside.
+    pub abstract_names: HashSet<Vec<u8>>,
+}
+
+/// Folders that are remembered at most; one that is forgotten is treated as an old one, which is the careful side.
+const MAX_FOLDERS: usize = 1 << 20;
+
+impl Session {
+    /// Remembers a folder that was made in this run.
+    pub fn made_folder(&mut self, id: FileId) {
+        if self.folders.len() < MAX_FOLDERS {
+            self.folders.insert(id);
+        }
+    }
+}
+
+/// The entry of the rules that a path belongs to: names move only within one.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Territory(std::path::PathBuf);
+
+impl Broker<'_> {
+    /// Whether the path may be written, by the rules alone. EROFS is what a read-only mount answers.
+    pub fn check_path(&mut self, path: &Path) -> Result<Territory, Errno> {
+        let verdict = self.rules.decide(path);
+        match verdict.access {
+            Access::Write => Ok(Territory(match verdict.rule {
+                Rule::Root { root } | Rule::Private { root } => root,
+                Rule::GitData { path: dir } => self.territory_of_git(&dir),
+                _ => return Err(Errno::ROFS),
+            })),
+            Access::Read => Err(Errno::ROFS),
+            Access::DenyRead => Err(Errno::ACCESS),
+        }
+    }
+
+    /// A git directory inside a root belongs to the root.
+    fn territory_of_git(&self, dir: &Path) -> std::path::PathBuf {
+        let roots = self.plan.policy.roots.iter().map(|root| &root.path);
+        roots
+            .filter(|root| dir.starts_with(root))
+            .max_by_key(|root| root.components().count())
+            .cloned()
+            .unwrap_or_else(|| dir.to_path_buf())
+    }
+
+    /// Whether something may be made, removed or renamed at a place.
+    pub fn check_place(&mut self, place: &Place) -> Result<Territory, Errno> {
+        let path = place.path();
+        let territory = self.check_path(&path)?;
+        self.check_git_dirs(std::os::fd::AsFd::as_fd(&place.dir), &place.dir_path, &path)?;
+        Ok(territory)
+    }
+
+    /// Whether an existing file may be written or have its metadata changed.
+    pub fn check_target(&mut self, target: &Target) -> Result<Territory, Errno> {
+        let territory = self.check_path(&target.path)?;
+        if target.kind().is_dir() {
+            self.check_git_dirs(std::os::fd::AsFd::as_fd(&target.fd), &target.path, &target.path)?;
+        } else if let Some(parent) = target.path.parent() {
+            self.check_git_dirs_of_file(parent, &target.path)?;
+            self.check_links(target, &territory)?;
+        }
+        Ok(territory)
+    }
+
+    fn check_git_dirs_of_file(&mut self, parent: &Path, path: &Path) -> Result<(), Errno> {
+        if !self.in_a_root(path) {
+            return Ok(());
+        }
+        let flags = rustix::fs::OFlags::PATH | rustix::fs::OFlags::CLOEXEC | rustix::fs::OFlags::NOFOLLOW;
+        // Only one thread changes names, so the parent is still where the path was read.
+        let dir = rustix::fs::open(parent, flags, rustix::fs::Mode::empty())?;
+        self.check_git_dirs(std::os::fd::AsFd::as_fd(&dir), parent, path)
+    }
+
+    fn in_a_root(&self, path: &Path) -> bool {
+        matches!(self.rules.decide(path).rule, Rule::Root { .. })
+    }
+
+    /// Git directories without the usual name (what a `.git` file points to, bare repositories) that were there before the
+    /// run: read-only under `git = "protect"`; under `commit` their files that run code are.
+    fn check_git_dirs(&mut self, dir: BorrowedFd<'_>, dir_path: &Path, path: &Path) -> Result<(), Errno> {
+        let Rule::Root { root } = self.rules.decide(path).rule else { return Ok(()) };
+        let Ok(below) = dir_path.strip_prefix(&root) else { return Ok(()) };
+        let depth = below.components().count();
+        let Some(found) = gitdir::nearest_above(dir, depth, &self.session.folders) else { return Ok(()) };
+        let git_dir: std::path::PathBuf =
+            root.join(below.components().take(depth - found).collect::<std::path::PathBuf>());
+        let allowed = self.rules.git() == GitMode::Commit
+            && path.strip_prefix(&git_dir).is_ok_and(|rel| gitdir::is_data(rel.as_os_str()));
+        if allowed {
+            return Ok(());
+        }
+        self.report(|| {
+            format!(
+                "{}: not changed: it is a git directory (HEAD, objects and refs lie in it)",
+                git_dir.display()
+            )
+        });
+        Err(Errno::ROFS)
+    }
+
+    fn check_links(&mut self, target: &Target, territory: &Territory) -> Result<(), Errno> {
+        if target.stat.st_nlink <= 1 || !self.in_a_root(&target.path) {
+            return Ok(());
+        }
+        if self.session.links.all_inside(&target.stat, &territory.0, &self.rules) {
+            return Ok(());
+        }
+        let path = target.path.clone();
+        self.report(|| {
+            format!(
+                "{}: not changed: the file has another name (hard link) that may lie outside the roots; replace it with a \
+                 copy first (cp file copy && mv copy file)",
+                path.display()
+            )
+        });
+        Err(Errno::PERM)
+    }
+
+    /// A folder above a rule's own path (a root inside a root, a deny-read path, a git directory) must stay where it is.
+    pub fn holds_a_rule(&self, path: &Path) -> bool {
+        let policy = &self.plan.policy;
+        let roots = policy.roots.iter().map(|root| &root.path);
+        let mut paths = roots.chain(&policy.deny_read).chain(policy.git_dirs.iter().map(|dir| &dir.path));
+        paths.any(|rule| rule.starts_with(path))
+    }
+}

@@ -1,0 +1,208 @@
+//! The broker: performs, on what it resolved itself, the calls that create names, open for writing, change metadata,
+//! connect or bind. It lives in the sandbox' pid 1 and answers one call after the other, so that no two changes race.
+//!
+//! A call is never let through on the strength of what its memory said: memory changes. `Continue` is answered only where
+//! the kernel's own walls (the command's Landlock domain) make every possible meaning of the call harmless.
+
+mod blocked;
+mod caller;
+mod files;
+mod gitdir;
+mod guard;
+mod links;
+mod memory;
+mod metadata;
+mod names;
+mod notify;
+mod resolve;
+mod signals;
+mod sockets;
+mod worktree;
+
+use std::collections::{BTreeSet, HashMap};
+use std::ffi::CString;
+use std::os::fd::{AsFd, OwnedFd};
+
+use codex_sandbox_policy::rules::PathRules;
+use rustix::io::Errno;
+
+use self::blocked::BlockedCalls;
+use self::caller::Proc;
+use self::guard::Session;
+use self::notify::{Answer, Call, Listener};
+use self::resolve::Resolver;
+use crate::plan::{Backend, LinuxPlan};
+use crate::seccomp::Sys;
+use crate::sys;
+
+/// What a handler returns.
+type Handled = Result<Answer, Errno>;
+
+/// The broker of one run.
+pub struct Broker<'a> {
+    plan: &'a LinuxPlan,
+    listener: Listener,
+    rules: PathRules,
+    proc: Proc,
+    /// A writable /proc, for the few files in it that a process may write about itself.
+    proc_writable: Option<OwnedFd>,
+    root: OwnedFd,
+    session: Session,
+    blocked: BlockedCalls,
+    umask: Umask,
+    reports: BTreeSet<String>,
+    /// The last answers that could not be delivered because a signal interrupted the caller (kernels before 5.19): the
+    /// call comes again, and must not be done twice.
+    undelivered: HashMap<i32, (i64, [u64; 6], Result<i64, Errno>)>,
+}
+
+/// The umask that new files get: the one that the command started with, until somebody changes his.
+struct Umask {
+    initial: u32,
+    current: u32,
+    changed: bool,
+}
+
+/// Reports that are kept at most.
+const MAX_REPORTS: usize = 64;
+
+impl<'a> Broker<'a> {
+    /// Makes the broker of `plan`. `command` is the command's process id.
+    pub fn new(
+        plan: &'a LinuxPlan,
+        listener: OwnedFd,
+        proc: Option<OwnedFd>,
+        _command: i32,
+    ) -> Result<Self, Errno> {
+        let foreign_proc = plan.backend == Backend::Native && proc.is_none();
+        let initial = sys::umask(0);
+        sys::umask(initial);
+        Ok(Self {
+            plan,
+            listener: Listener::new(listener),
+            rules: plan.rules(),
+            proc: Proc::open(foreign_proc)?,
+            proc_writable: proc,
+            root: caller::root()?,
+            session: Session::default(),
+            blocked: BlockedCalls::new()?,
+            umask: Umask { initial, current: initial, changed: false },
+            reports: BTreeSet::new(),
+            undelivered: HashMap::new(),
+        })
+    }
+
+    /// The descriptor to poll for calls.
+    pub fn listener(&self) -> &Listener {
+        &self.listener
+    }
+
+    /// What the user should know after the run.
+    pub fn reports(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.reports).into_iter().collect()
+    }
+
+    fn report(&mut self, text: impl FnOnce() -> String) {
+        if self.reports.len() < MAX_REPORTS {
+            self.reports.insert(text());
+        }
+    }
+
+    /// Whether the command has a Landlock domain of its own, which makes `Continue` harmless.
+    fn walled(&self) -> bool {
+        self.plan.landlock_abi > 0
+    }
+
+    /// Receives and answers one call.
+    pub fn serve_one(&mut self) {
+        let Some(call) = self.listener.receive() else { return };
+        if let Some((nr, args, result)) = self.undelivered.remove(&call.tid)
+            && nr == call.nr
+            && args == call.args
+        {
+            let _gone = self.listener.answer(call.id, result.map(Answer::Value));
+            return;
+        }
+        let answer = self.handle(&call);
+        let value = match &answer {
+            Ok(Answer::Value(value)) => Some(Ok(*value)),
+            Err(errno) => Some(Err(*errno)),
+            _ => None,
+        };
+        let delivered = self.listener.answer(call.id, answer);
+        if delivered == Err(Errno::NOENT)
+            && let Some(result) = value
+        {
+            self.remember_undelivered(&call, result);
+        }
+    }
+
+    fn remember_undelivered(&mut self, call: &Call, result: Result<i64, Errno>) {
+        const MAX_UNDELIVERED: usize = 256;
+        if self.undelivered.len() >= MAX_UNDELIVERED {
+            self.undelivered.clear();
+        }
+        self.undelivered.insert(call.tid, (call.nr, call.args, result));
+    }
+
+    fn handle(&mut self, call: &Call) -> Handled {
+        let sys = Sys::from_number(call.nr).ok_or(Errno::NOSYS)?;
+        match sys {
+            Sys::Open | Sys::Creat | Sys::Openat | Sys::Openat2 | Sys::Truncate => {
+                self.handle_file(call, sys)
+            }
+            Sys::Mkdir
+            | Sys::Mkdirat
+            | Sys::Mknod
+            | Sys::Mknodat
+            | Sys::Symlink
+            | Sys::Symlinkat
+            | Sys::Link
+            | Sys::Linkat
+            | Sys::Unlink
+            | Sys::Unlinkat
+            | Sys::Rmdir
+            | Sys::Rename
+            | Sys::Renameat
+            | Sys::Renameat2 => self.handle_name(call, sys),
+            Sys::Umask => {
+                self.umask.changed = true;
+                // Its argument is a value, so nothing can change between here and there.
+                Ok(Answer::Continue)
+            }
+            Sys::Bind | Sys::Connect | Sys::Socket | Sys::Socketpair => self.handle_socket(call, sys),
+            Sys::Kill => self.handle_kill(call),
+            _ => self.handle_metadata(call, sys),
+        }
+    }
+
+    fn resolver(&mut self, call: &Call) -> Resolver<'_> {
+        Resolver { proc: &mut self.proc, root: self.root.as_fd(), tid: call.tid }
+    }
+
+    fn path_argument(&self, call: &Call, n: usize) -> Result<CString, Errno> {
+        let path = memory::string(call, call.args[n])?;
+        // The thread may have died, and its id be another's by now; then this was not its memory.
+        if self.listener.is_waiting(call.id) { Ok(path) } else { Err(Errno::INTR) }
+    }
+
+    /// Makes the broker's umask the caller's, for a call that creates something.
+    fn take_umask(&mut self, call: &Call) -> Result<(), Errno> {
+        let wanted = if self.umask.changed { self.proc.umask(call.tid)? } else { self.umask.initial };
+        if wanted != self.umask.current {
+            sys::umask(wanted);
+            self.umask.current = wanted;
+        }
+        Ok(())
+    }
+
+    /// Whether calls are in the hands of worker threads.
+    pub fn has_blocked_calls(&self) -> bool {
+        self.blocked.any()
+    }
+
+    /// Interrupts worker threads whose caller died or has a signal to take.
+    pub fn look_after_blocked_calls(&mut self) {
+        self.blocked.look_after(&self.listener, &mut self.proc);
+    }
+}

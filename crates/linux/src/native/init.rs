@@ -1,0 +1,346 @@
+//! The sandbox' pid 1: builds the sandbox from inside, starts the command, serves as its broker, reaps, and ends everything.
+
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, Timespec};
+use rustix::fs::{Mode, OFlags};
+use rustix::io::Errno;
+
+use crate::broker::Broker;
+use crate::error::{Failure, Stage};
+use crate::native::command::{self, Entry, Image};
+use crate::native::{mounts, namespaces};
+use crate::plan::{Backend, LinuxPlan};
+use crate::sys;
+use crate::wire::{FromInit, ToInit};
+
+/// What pid 1 is given by the launcher; it lives in the copied memory.
+pub struct Launch<'a> {
+    /// The plan.
+    pub plan: &'a LinuxPlan,
+    /// The program.
+    pub image: &'a Image,
+    /// Working directory of the command.
+    pub cwd: &'a Path,
+    /// Descriptors for the command's 0, 1 and 2; all above 2.
+    pub stdio: [OwnedFd; 3],
+    /// Our end of the control socket.
+    pub control: OwnedFd,
+    /// A pidfd of the launcher: when it ends, so do we.
+    pub launcher: OwnedFd,
+    /// Wait for [`ToInit::Proceed`] before doing anything.
+    pub wait: bool,
+    /// Signal mask of the launcher, for the command.
+    pub mask: libc::sigset_t,
+}
+
+/// Runs pid 1 to its end; the process ends with it.
+pub fn run(launch: Launch<'_>) -> ! {
+    // A panic must not unwind into a second copy of the launcher's stack.
+    let bomb = AbortOnUnwind;
+    let control = launch.control.as_raw_fd();
+    // SAFETY: the control socket stays open until this process ends.
+    let control = unsafe { BorrowedFd::borrow_raw(control) };
+    if let Err(failure) = serve(launch) {
+        FromInit::Failed(failure).send(control);
+    }
+    std::mem::forget(bomb);
+    sys::exit_now(0)
+}
+
+struct AbortOnUnwind;
+
+impl Drop for AbortOnUnwind {
+    fn drop(&mut self) {
+        std::process::abort();
+    }
+}
+
+fn serve(launch: Launch<'_>) -> Result<(), Failure> {
+    let started = Instant::now();
+    hide(&launch)?;
+    if launch.wait && ToInit::receive(&launch.control) != Some(ToInit::Proceed) {
+        return Ok(());
+    }
+    let proc = build(&launch)?;
+    enter_cwd(launch.cwd)?;
+    restrict_self(launch.plan, proc.as_ref())?;
+    let signals = sys::signalfd(&[libc::SIGCHLD]).map_err(Failure::at(Stage::Prepare, "signalfd"))?;
+    let (plan, control, launcher) = (launch.plan, &launch.control, &launch.launcher);
+    let command = start(plan, launch.image, launch.stdio, &launch.mask)?;
+    let mut broker = Broker::new(plan, command.listener, proc, command.pid)
+        .map_err(Failure::at(Stage::Seccomp, "broker"))?;
+    let deadline = plan.limits.wall_clock.map(|limit| started + limit);
+    let ended = Loop {
+        broker: &mut broker,
+        control,
+        launcher,
+        signals,
+        pid: command.pid,
+        report: Some(command.report),
+    }
+    .run(deadline)?;
+    if plan.backend == Backend::Landlock {
+        super::orphans::end_all();
+    }
+    if let Some(message) = ended {
+        for report in broker.reports() {
+            FromInit::Report(report).send(control.as_fd());
+        }
+        message.send(control.as_fd());
+    }
+    Ok(())
+}
+
+/// Nothing that the launcher's process holds may be of use to the command: no descriptor but ours, no strings.
+fn hide(launch: &Launch<'_>) -> Result<(), Failure> {
+    let mut keep: Vec<u32> =
+        launch.stdio.iter().chain([&launch.control, &launch.launcher]).map(number).collect();
+    keep.sort_unstable();
+    let mut first = 3;
+    for fd in keep {
+        if fd > first {
+            sys::close_range(first, fd - 1);
+        }
+        first = fd + 1;
+    }
+    sys::close_range(first, u32::MAX);
+    sys::wipe_argv_and_environment();
+    rustix::thread::set_name(c"codex-sandbox").map_err(Failure::at(Stage::Prepare, "PR_SET_NAME"))
+}
+
+fn number(fd: &OwnedFd) -> u32 {
+    fd.as_raw_fd().unsigned_abs()
+}
+
+/// Namespaces and mounts. Returns the writable /proc for the broker.
+fn build(launch: &Launch<'_>) -> Result<Option<OwnedFd>, Failure> {
+    let plan = launch.plan;
+    let undumpable = || {
+        rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable)
+            .map_err(Failure::at(Stage::Prepare, "PR_SET_DUMPABLE"))
+    };
+    if plan.backend == Backend::Landlock {
+        super::orphans::adopt()?;
+        rustix::thread::set_no_new_privs(true).map_err(Failure::at(Stage::Prepare, "PR_SET_NO_NEW_PRIVS"))?;
+        undumpable()?;
+        return Ok(None);
+    }
+    if plan.identity.uid_ranges.is_empty() {
+        namespaces::map_own_ids(&plan.identity)?;
+    }
+    undumpable()?;
+    if plan.namespaces.iter().any(|name| name == "net") {
+        namespaces::loopback_up()?;
+    }
+    let mounted = mounts::build(plan)?;
+    namespaces::keep_broker_capabilities(plan.identity.uid == 0)?;
+    Ok(mounted.proc)
+}
+
+/// The inherited working directory lies below the new mounts; it is entered anew by its path.
+fn enter_cwd(cwd: &Path) -> Result<(), Failure> {
+    rustix::process::chdir(cwd).map_err(Failure::at(Stage::WorkingDirectory, cwd))
+}
+
+/// The broker's own Landlock domain.
+fn restrict_self(plan: &LinuxPlan, proc: Option<&OwnedFd>) -> Result<(), Failure> {
+    if plan.landlock_abi == 0 {
+        return Ok(());
+    }
+    let mut folders = Vec::new();
+    let policy = &plan.policy;
+    let paths = policy.roots.iter().map(|root| &root.path);
+    let paths = paths.chain(&policy.temp.private).chain(&plan.private);
+    let commit = policy.git == codex_sandbox_policy::GitMode::Commit;
+    let git_dirs = policy.git_dirs.iter().filter(|_| commit).map(|dir| &dir.path);
+    for path in paths.chain(git_dirs) {
+        let flags = OFlags::PATH | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+        let opened = rustix::fs::open(path, flags, Mode::empty());
+        folders.push(opened.map_err(Failure::at(Stage::Landlock, path))?);
+    }
+    let mut borrowed: Vec<BorrowedFd<'_>> = folders.iter().map(AsFd::as_fd).collect();
+    borrowed.extend(proc.map(AsFd::as_fd));
+    let fail =
+        || Failure { stage: Stage::Landlock, object: "the broker's domain".into(), errno: Errno::PERM };
+    crate::landlock::broker(&borrowed).and_then(|rules| rules.restrict_self()).map(drop).map_err(|_| fail())
+}
+
+/// The command, started and stopped just before execve(2)'s result is known.
+struct Command {
+    pid: i32,
+    listener: OwnedFd,
+    /// Closes at a good execve(2), else brings its failure.
+    report: OwnedFd,
+}
+
+fn start(
+    plan: &LinuxPlan,
+    image: &Image,
+    stdio: [OwnedFd; 3],
+    mask: &libc::sigset_t,
+) -> Result<Command, Failure> {
+    let fail = |errno| Failure { stage: Stage::Seccomp, object: "starting the command".into(), errno };
+    let (ours, theirs) = crate::wire::pair().map_err(fail)?;
+    // SAFETY: pid 1 has no other thread.
+    let pid = unsafe { sys::fork() }.map_err(fail)?;
+    if pid == 0 {
+        let report = theirs.try_clone().map_err(|_| fail(Errno::MFILE))?;
+        let failure = command::enter(Entry { plan, image, stdio, mask, report });
+        FromInit::Failed(failure).send(theirs.as_fd());
+        sys::exit_now(127);
+    }
+    drop((stdio, theirs));
+    close_own_stdio().map_err(fail)?;
+    let listener = take_listener(pid, &ours)?;
+    Ok(Command { pid, listener, report: ours })
+}
+
+/// pid 1 must not hold the command's pipes open after the command closed them.
+fn close_own_stdio() -> Result<(), Errno> {
+    let null = rustix::fs::open(c"/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())?;
+    rustix::stdio::dup2_stdin(&null)?;
+    rustix::stdio::dup2_stdout(&null)?;
+    rustix::stdio::dup2_stderr(&null)
+}
+
+fn take_listener(pid: i32, report: &OwnedFd) -> Result<OwnedFd, Failure> {
+    let fail = |errno| Failure { stage: Stage::Seccomp, object: "taking the listener".into(), errno };
+    let mut packet = [0_u8; 8192];
+    let length = rustix::io::retry_on_intr(|| rustix::io::read(report, &mut packet)).map_err(fail)?;
+    let Some(number) = packet[..length].try_into().ok().map(i32::from_le_bytes) else {
+        // Not a number: the report of a failure, or nothing.
+        return Err(FromInit::decode_failure(&packet[..length]).unwrap_or_else(|| fail(Errno::PROTO)));
+    };
+    let pid = rustix::process::Pid::from_raw(pid).ok_or_else(|| fail(Errno::SRCH))?;
+    let pidfd = rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::empty()).map_err(fail)?;
+    let listener = rustix::process::pidfd_getfd(&pidfd, number, rustix::process::PidfdGetfdFlags::empty());
+    let listener = listener.map_err(fail)?;
+    rustix::io::write(report, &[1]).map_err(fail)?;
+    Ok(listener)
+}
+
+/// Everything that pid 1 waits for.
+struct Loop<'a, 'b> {
+    broker: &'b mut Broker<'a>,
+    control: &'b OwnedFd,
+    launcher: &'b OwnedFd,
+    signals: OwnedFd,
+    pid: i32,
+    report: Option<OwnedFd>,
+}
+
+impl Loop<'_, '_> {
+    /// Until the command ends (its message), the launcher ends (`None`) or the deadline passes.
+    fn run(mut self, deadline: Option<Instant>) -> Result<Option<FromInit>, Failure> {
+        loop {
+            let ready = self.wait(deadline)?;
+            if self.broker.has_blocked_calls() {
+                self.broker.look_after_blocked_calls();
+            }
+            if ready.launcher_gone {
+                return Ok(None);
+            }
+            if ready.call {
+                self.broker.serve_one();
+            }
+            if ready.report {
+                self.exec_result()?;
+            }
+            if ready.signal
+                && let Some(status) = self.reap()
+            {
+                // The report of a failed execve(2) may still be on its way.
+                self.exec_result()?;
+                return Ok(Some(FromInit::Ended(status)));
+            }
+            if ready.message && !self.message() {
+                return Ok(None);
+            }
+            if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+                return Ok(Some(FromInit::TimedOut));
+            }
+        }
+    }
+
+    fn wait(&self, deadline: Option<Instant>) -> Result<Ready, Failure> {
+        let mut fds = vec![
+            PollFd::new(self.broker.listener(), PollFlags::IN),
+            PollFd::new(self.launcher, PollFlags::IN),
+            PollFd::new(&self.signals, PollFlags::IN),
+            PollFd::new(self.control, PollFlags::IN),
+        ];
+        if let Some(report) = &self.report {
+            fds.push(PollFd::new(report, PollFlags::IN));
+        }
+        let mut limit = deadline.map(|at| at.saturating_duration_since(Instant::now()));
+        if self.broker.has_blocked_calls() {
+            // Somebody has to notice that the process behind a blocked call was killed or got a signal.
+            let look = Duration::from_millis(50);
+            limit = Some(limit.map_or(look, |limit| limit.min(look)));
+        }
+        let timeout = limit.map(|limit| Timespec {
+            tv_sec: limit.as_secs() as i64,
+            tv_nsec: i64::from(limit.subsec_nanos()),
+        });
+        match rustix::event::poll(&mut fds, timeout.as_ref()) {
+            Ok(_) | Err(Errno::INTR) => {}
+            Err(errno) => return Err(Failure::at(Stage::Prepare, "poll")(errno)),
+        }
+        let on = |at: usize, flags: PollFlags| fds.get(at).is_some_and(|fd| fd.revents().intersects(flags));
+        let any = PollFlags::IN | PollFlags::HUP | PollFlags::ERR;
+        Ok(Ready {
+            call: on(0, PollFlags::IN),
+            launcher_gone: on(1, any),
+            signal: on(2, any),
+            message: on(3, any),
+            report: on(4, any),
+        })
+    }
+
+    /// Reads the report socket of execve(2): closed is good.
+    fn exec_result(&mut self) -> Result<(), Failure> {
+        let Some(report) = self.report.take() else { return Ok(()) };
+        match FromInit::receive(report.as_fd(), rustix::net::RecvFlags::empty()) {
+            Ok(Some(FromInit::Failed(failure))) => Err(failure),
+            _ => {
+                FromInit::Started.send(self.control.as_fd());
+                Ok(())
+            }
+        }
+    }
+
+    /// Reaps what ended; the command's status, if it is among them.
+    fn reap(&self) -> Option<i32> {
+        while sys::read_signal(self.signals.as_fd()).is_some() {}
+        let mut command = None;
+        while let Some((pid, status)) = sys::reap_one() {
+            if pid == self.pid {
+                command = Some(status);
+            }
+        }
+        command
+    }
+
+    /// A message of the launcher; false when there will be no more.
+    fn message(&self) -> bool {
+        match ToInit::receive(self.control) {
+            Some(ToInit::Signal(signal)) => {
+                let _already_gone = sys::kill(self.pid, signal);
+                true
+            }
+            Some(ToInit::Proceed) => true,
+            None => false,
+        }
+    }
+}
+
+struct Ready {
+    call: bool,
+    launcher_gone: bool,
+    signal: bool,
+    message: bool,
+    report: bool,
+}

@@ -1,0 +1,202 @@
+//! Building the sandbox: what the launcher does, what pid 1 does, what the command's process does until execve(2).
+
+pub mod command;
+mod init;
+pub mod mounts;
+mod namespaces;
+mod orphans;
+
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
+
+use rustix::io::Errno;
+use rustix::net::RecvFlags;
+use rustix::process::PidfdFlags;
+
+use self::command::Image;
+use self::init::Launch;
+use crate::cgroup::RunCgroup;
+use crate::error::{Failure, Stage};
+use crate::plan::{Backend, LinuxPlan};
+use crate::sys::{self, Cloned};
+use crate::wire::{self, FromInit, ToInit};
+
+/// A sandbox whose command runs.
+#[derive(Debug)]
+pub struct Sandboxed {
+    /// pid 1, in the launcher's pid namespace.
+    pub pid: i32,
+    /// Its pidfd.
+    pub pidfd: OwnedFd,
+    /// The control socket.
+    pub control: OwnedFd,
+    /// Removed when the run is over.
+    pub cgroup: Option<RunCgroup>,
+}
+
+/// Starts pid 1 for `plan` and waits until the command runs.
+pub fn launch(
+    plan: &LinuxPlan,
+    image: &Image,
+    cwd: &Path,
+    stdio: [OwnedFd; 3],
+) -> Result<Sandboxed, Failure> {
+    mounts::make_private_dirs(plan)?;
+    let cgroup = RunCgroup::create(&plan.limits).map_err(|(object, error)| Failure {
+        stage: Stage::Limits,
+        object,
+        errno: Errno::from_io_error(&error).unwrap_or(Errno::IO),
+    })?;
+    let prepare = |what: &'static str| Failure::at(Stage::Prepare, what);
+    let (control, theirs) = wire::pair().map_err(prepare("socketpair"))?;
+    let launcher = rustix::process::pidfd_open(rustix::process::getpid(), PidfdFlags::empty())
+        .map_err(prepare("pidfd_open"))?;
+    let native = plan.backend == Backend::Native;
+    let maps = native && !plan.identity.uid_ranges.is_empty();
+    let wait = maps || cgroup.is_some();
+    let mask = sys::block_all_signals();
+    let started = start_init(
+        plan,
+        |parts| init::run(Launch { plan, image, cwd, stdio, control: parts, launcher, wait, mask }),
+        theirs,
+    );
+    sys::set_signal_mask(&mask);
+    let (pid, pidfd) = started.map_err(Failure::at(Stage::Namespaces, "clone"))?;
+    let sandboxed = Sandboxed { pid, pidfd, control, cgroup };
+    let result = hand_over(plan, &sandboxed, maps, wait).and_then(|()| wait_for_start(&sandboxed));
+    match result {
+        Ok(()) => Ok(sandboxed),
+        Err(failure) => {
+            sandboxed.end();
+            Err(failure)
+        }
+    }
+}
+
+/// Clones pid 1. In a process with threads the allocator may be locked by one that the child does not have, so there the
+/// C library's fork, which settles that, comes first, and its child clones pid 1 as our own child and ends.
+fn start_init<F: FnOnce(OwnedFd)>(
+    plan: &LinuxPlan,
+    body: F,
+    theirs: OwnedFd,
+) -> Result<(i32, OwnedFd), Errno> {
+    let flags = clone_flags(plan);
+    if sys::is_single_threaded() {
+        // SAFETY: this is the only thread.
+        return match unsafe { sys::clone3(flags) }? {
+            Cloned::Child => {
+                body(theirs);
+                sys::exit_now(1)
+            }
+            Cloned::Parent { pid, pidfd } => Ok((pid, pidfd)),
+        };
+    }
+    let (reader, writer) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?;
+    // SAFETY: the child calls no code that waits for another thread of this process.
+    let middle = unsafe { sys::fork() }?;
+    if middle == 0 {
+        drop(reader);
+        // SAFETY: after fork this is the only thread.
+        let number = match unsafe { sys::clone3(flags | libc::CLONE_PARENT as u64) } {
+            Ok(Cloned::Child) => {
+                drop(writer);
+                body(theirs);
+                sys::exit_now(1)
+            }
+            Ok(Cloned::Parent { pid, .. }) => pid,
+            Err(errno) => -errno.raw_os_error(),
+        };
+        let _launcher_gone = rustix::io::write(&writer, &number.to_le_bytes());
+        sys::exit_now(0);
+    }
+    drop((writer, theirs));
+    let mut number = [0_u8; 4];
+    let read = rustix::io::retry_on_intr(|| rustix::io::read(&reader, &mut number));
+    let _reaped = sys::wait_pid(middle);
+    if read? != number.len() {
+        return Err(Errno::CHILD);
+    }
+    let pid = i32::from_le_bytes(number);
+    if pid < 0 {
+        return Err(Errno::from_raw_os_error(-pid));
+    }
+    // Nobody but us reaps our child, so its number cannot be another's yet.
+    let raw = rustix::process::Pid::from_raw(pid).ok_or(Errno::SRCH)?;
+    Ok((pid, rustix::process::pidfd_open(raw, PidfdFlags::empty())?))
+}
+
+fn clone_flags(plan: &LinuxPlan) -> u64 {
+    let flag = |name: &String| match name.as_str() {
+        "user" => libc::CLONE_NEWUSER,
+        "mount" => libc::CLONE_NEWNS,
+        "pid" => libc::CLONE_NEWPID,
+        "ipc" => libc::CLONE_NEWIPC,
+        "uts" => libc::CLONE_NEWUTS,
+        "net" => libc::CLONE_NEWNET,
+        _ => 0,
+    };
+    plan.namespaces.iter().map(|name| flag(name) as u64).sum()
+}
+
+/// Does for pid 1 what only the outside can: root's id maps, the cgroup.
+fn hand_over(plan: &LinuxPlan, sandboxed: &Sandboxed, maps: bool, wait: bool) -> Result<(), Failure> {
+    if maps {
+        namespaces::map_ranges(sandboxed.pid, &plan.identity)?;
+    }
+    if let Some(cgroup) = &sandboxed.cgroup {
+        cgroup.add(sandboxed.pid).map_err(|(object, error)| Failure {
+            stage: Stage::Limits,
+            object,
+            errno: Errno::from_io_error(&error).unwrap_or(Errno::IO),
+        })?;
+    }
+    if wait {
+        ToInit::Proceed.send(&sandboxed.control).map_err(Failure::at(Stage::Prepare, "control socket"))?;
+    }
+    Ok(())
+}
+
+fn wait_for_start(sandboxed: &Sandboxed) -> Result<(), Failure> {
+    let gone = Failure { stage: Stage::Prepare, object: "pid 1 of the sandbox".into(), errno: Errno::CHILD };
+    match FromInit::receive(sandboxed.control.as_fd(), RecvFlags::empty()) {
+        Ok(Some(FromInit::Started)) => Ok(()),
+        Ok(Some(FromInit::Failed(failure))) => Err(failure),
+        _ => Err(gone),
+    }
+}
+
+impl Sandboxed {
+    /// Kills pid 1, and with it the whole tree, and waits for its end.
+    pub fn end(&self) {
+        let _already_gone = sys::pidfd_signal(self.pidfd.as_fd(), libc::SIGKILL);
+        let _reaped = sys::wait_pid(self.pid);
+    }
+}
+
+/// Whether this process may make the namespaces of a sandbox: tried in a child that ends at once.
+pub fn try_namespaces() -> Result<(), String> {
+    let flags = sys::NAMESPACE_FLAGS & !(libc::CLONE_NEWCGROUP as u64);
+    let (reader, writer) = wire::pair().map_err(|errno| errno.to_string())?;
+    // SAFETY: the child makes a few system calls and ends; it takes no lock of another thread.
+    let cloned = unsafe { sys::clone3(flags) }.map_err(|errno| format!("clone: {errno}"))?;
+    match cloned {
+        Cloned::Child => {
+            if let Err(errno) = mounts::try_read_only() {
+                FromInit::Failed(Failure { stage: Stage::Namespaces, object: "mount_setattr".into(), errno })
+                    .send(writer.as_fd());
+            }
+            sys::exit_now(0)
+        }
+        Cloned::Parent { pid, .. } => {
+            drop(writer);
+            let report = FromInit::receive(reader.as_fd(), RecvFlags::empty());
+            let _reaped = sys::wait_pid(pid);
+            match report {
+                Ok(Some(FromInit::Failed(failure))) => {
+                    Err(format!("{}: {}", failure.object.display(), failure.errno))
+                }
+                _ => Ok(()),
+            }
+        }
+    }
+}

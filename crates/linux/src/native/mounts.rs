@@ -1,0 +1,317 @@
+//! The mount plan, carried out inside the new mount namespace.
+
+use std::fs::File;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{CWD, Mode, OFlags, ResolveFlags};
+use rustix::io::Errno;
+use rustix::mount::{
+    FsMountFlags, FsOpenFlags, MountAttrFlags, MoveMountFlags, OpenTreeFlags, fsconfig_create,
+    fsconfig_set_flag, fsconfig_set_string, fsmount, fsopen, move_mount, open_tree,
+};
+
+use crate::error::{Failure, Stage};
+use crate::plan::{LinuxPlan, Mount};
+use crate::sys;
+
+/// Where a hidden file or folder's empty stand-in lies.
+const EMPTY_FILE: &str = "/dev/.hidden-file";
+const EMPTY_FOLDER: &str = "/dev/.hidden-folder";
+
+/// The harmless devices of a sandbox.
+pub const DEVICES: [&str; 6] = ["null", "zero", "full", "random", "urandom", "tty"];
+
+/// What the mounts leave behind for the broker.
+pub struct Mounted {
+    /// A writable /proc that is mounted nowhere; `None` where a new /proc is refused and the host's stays.
+    pub proc: Option<OwnedFd>,
+}
+
+/// Mounts that must be taken from the tree before it becomes read-only.
+struct Captured {
+    writable: Vec<(PathBuf, OwnedFd)>,
+    overlays: Vec<(PathBuf, OwnedFd)>,
+    devices: Vec<(&'static str, OwnedFd)>,
+    terminal: Option<OwnedFd>,
+}
+
+/// Carries out the mount steps of `plan`.
+pub fn build(plan: &LinuxPlan) -> Result<Mounted, Failure> {
+    let captured = capture(plan)?;
+    read_only_tree()?;
+    for (at, mount) in &captured.overlays {
+        attach(mount, at)?;
+    }
+    devices(&captured)?;
+    let mounted = Mounted { proc: proc()? };
+    for mount in &plan.mounts {
+        match mount {
+            Mount::Writable { path } => bind_back(&captured, path)?,
+            Mount::Protect { path } => protect(path)?,
+            Mount::Hide { path, folder } => hide(path, *folder)?,
+            Mount::Overlay { .. }
+            | Mount::Replace { .. }
+            | Mount::ReadOnlyTree
+            | Mount::Devices { .. }
+            | Mount::Proc => {}
+        }
+    }
+    Ok(mounted)
+}
+
+fn capture(plan: &LinuxPlan) -> Result<Captured, Failure> {
+    let mut captured =
+        Captured { writable: Vec::new(), overlays: Vec::new(), devices: Vec::new(), terminal: None };
+    for mount in &plan.mounts {
+        match mount {
+            Mount::Writable { path } => captured.writable.push((path.clone(), writable_clone(path)?)),
+            Mount::Overlay { at, upper, work } => {
+                captured.overlays.push((at.clone(), overlay(at, upper, work).map_err(fail(at))?));
+            }
+            Mount::Replace { at, with } => captured.overlays.push((at.clone(), writable_clone(with)?)),
+            Mount::Devices { terminal } => {
+                captured.devices = device_nodes()?;
+                captured.terminal =
+                    terminal.as_deref().and_then(|path| clone_tree(&resolve(path).ok()?).ok());
+            }
+            _ => {}
+        }
+    }
+    Ok(captured)
+}
+
+fn fail(object: impl AsRef<Path>) -> impl FnOnce(Errno) -> Failure {
+    Failure::at(Stage::Mounts, object)
+}
+
+/// Opens `path` without following any symbolic link: it is canonical, so a link in it now is somebody's race.
+fn resolve(path: &Path) -> Result<OwnedFd, Errno> {
+    let resolve = ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
+    rustix::fs::openat2(CWD, path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty(), resolve)
+}
+
+fn clone_tree(at: &OwnedFd) -> Result<OwnedFd, Errno> {
+    let flags = OpenTreeFlags::OPEN_TREE_CLONE
+        | OpenTreeFlags::OPEN_TREE_CLOEXEC
+        | OpenTreeFlags::AT_EMPTY_PATH
+        | OpenTreeFlags::AT_RECURSIVE;
+    open_tree(at, c"", flags)
+}
+
+fn writable_clone(path: &Path) -> Result<OwnedFd, Failure> {
+    let clone = resolve(path).and_then(|fd| clone_tree(&fd)).map_err(fail(path))?;
+    let attributes = sys::MOUNT_ATTR_NOSUID | sys::MOUNT_ATTR_NODEV;
+    sys::mount_setattr(clone.as_fd(), attributes, true, true).map_err(fail(path))?;
+    Ok(clone)
+}
+
+/// A new overlay, mounted nowhere yet. Its layers are named by descriptor: any path works, commas and colons included.
+fn overlay(lower: &Path, upper: &Path, work: &Path) -> Result<OwnedFd, Errno> {
+    let layers = [("lowerdir", lower), ("upperdir", upper), ("workdir", work)];
+    let open = layers.map(|(key, path)| (key, resolve(path)));
+    let context = fsopen(c"overlay", FsOpenFlags::FSOPEN_CLOEXEC)?;
+    for (key, fd) in &open {
+        let fd = fd.as_ref().map_err(|errno| *errno)?;
+        fsconfig_set_string(context.as_fd(), *key, fd_path(fd.as_fd()))?;
+    }
+    fsconfig_set_flag(context.as_fd(), c"userxattr")?;
+    fsconfig_create(context.as_fd())?;
+    let attributes = MountAttrFlags::MOUNT_ATTR_NOSUID | MountAttrFlags::MOUNT_ATTR_NODEV;
+    fsmount(context.as_fd(), FsMountFlags::FSMOUNT_CLOEXEC, attributes)
+}
+
+fn fd_path(fd: BorrowedFd<'_>) -> String {
+    use std::os::fd::AsRawFd;
+    format!("/proc/self/fd/{}", fd.as_raw_fd())
+}
+
+fn device_nodes() -> Result<Vec<(&'static str, OwnedFd)>, Failure> {
+    let mut nodes = Vec::with_capacity(DEVICES.len());
+    for name in DEVICES {
+        let path = Path::new("/dev").join(name);
+        match resolve(&path).and_then(|fd| clone_tree(&fd)) {
+            Ok(clone) => nodes.push((name, clone)),
+            // A container without /dev/tty is no reason to refuse.
+            Err(Errno::NOENT) => {}
+            Err(errno) => return Err(fail(&path)(errno)),
+        }
+    }
+    Ok(nodes)
+}
+
+/// This is the first step that needs real power over mounts, so its refusal means that namespaces are of no use here.
+fn read_only_tree() -> Result<(), Failure> {
+    try_read_only().map_err(Failure::at(Stage::Namespaces, "mount_setattr /"))
+}
+
+/// Makes the whole tree of this mount namespace read-only and private.
+pub fn try_read_only() -> Result<(), Errno> {
+    let attributes = sys::MOUNT_ATTR_RDONLY | sys::MOUNT_ATTR_NOSUID | sys::MOUNT_ATTR_NODEV;
+    let root = rustix::fs::open(c"/", OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?;
+    sys::mount_setattr(root.as_fd(), attributes, true, true)
+}
+
+fn attach(mount: &OwnedFd, at: &Path) -> Result<(), Failure> {
+    let target = resolve(at).map_err(fail(at))?;
+    attach_to(mount, &target).map_err(fail(at))
+}
+
+fn attach_to(mount: &OwnedFd, target: &OwnedFd) -> Result<(), Errno> {
+    let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH | MoveMountFlags::MOVE_MOUNT_T_EMPTY_PATH;
+    move_mount(mount, c"", target, c"", flags)
+}
+
+/// A new file system of type `name` with string options, mounted nowhere yet.
+fn new_fs(name: &str, options: &[(&str, &str)], attributes: MountAttrFlags) -> Result<OwnedFd, Errno> {
+    let context = fsopen(name, FsOpenFlags::FSOPEN_CLOEXEC)?;
+    for (key, value) in options {
+        fsconfig_set_string(context.as_fd(), *key, *value)?;
+    }
+    fsconfig_create(context.as_fd())?;
+    fsmount(context.as_fd(), FsMountFlags::FSMOUNT_CLOEXEC, attributes)
+}
+
+/// A new /dev. Everything in it is made through the descriptor of the file system, before anyone can see it.
+fn devices(captured: &Captured) -> Result<(), Failure> {
+    let dev = Path::new("/dev");
+    let attributes = MountAttrFlags::MOUNT_ATTR_NOSUID | MountAttrFlags::MOUNT_ATTR_NOEXEC;
+    let tmpfs = new_fs("tmpfs", &[("mode", "755")], attributes).map_err(fail(dev))?;
+    populate(&tmpfs, captured).map_err(fail(dev))?;
+    attach(&tmpfs, dev)?;
+    for (name, node) in &captured.devices {
+        attach(node, &dev.join(name))?;
+    }
+    if let Some(terminal) = &captured.terminal {
+        attach(terminal, &dev.join("console"))?;
+    }
+    let options = [("newinstance", ""), ("ptmxmode", "0666"), ("mode", "0620")];
+    let pts = pseudo_terminals(&options[1..]).map_err(fail("/dev/pts"))?;
+    attach(&pts, &dev.join("pts"))
+}
+
+fn pseudo_terminals(options: &[(&str, &str)]) -> Result<OwnedFd, Errno> {
+    new_fs("devpts", options, MountAttrFlags::MOUNT_ATTR_NOSUID | MountAttrFlags::MOUNT_ATTR_NOEXEC)
+}
+
+fn populate(dev: &OwnedFd, captured: &Captured) -> Result<(), Errno> {
+    let touch = |name: &str, mode: u32| {
+        let flags = OFlags::CREATE | OFlags::WRONLY | OFlags::CLOEXEC;
+        rustix::fs::openat(dev, name, flags, Mode::from_raw_mode(mode)).map(drop)
+    };
+    for (name, _) in &captured.devices {
+        touch(name, 0o666)?;
+    }
+    if captured.terminal.is_some() {
+        touch("console", 0o620)?;
+    }
+    touch(".hidden-file", 0)?;
+    rustix::fs::mkdirat(dev, ".hidden-folder", Mode::empty())?;
+    rustix::fs::mkdirat(dev, "pts", Mode::from_raw_mode(0o755))?;
+    rustix::fs::mkdirat(dev, "shm", Mode::from_raw_mode(0o1777))?;
+    rustix::fs::chmodat(dev, "shm", Mode::from_raw_mode(0o1777), rustix::fs::AtFlags::empty())?;
+    for (target, name) in [
+        ("/proc/self/fd", "fd"),
+        ("/proc/self/fd/0", "stdin"),
+        ("/proc/self/fd/1", "stdout"),
+        ("/proc/self/fd/2", "stderr"),
+        ("pts/ptmx", "ptmx"),
+    ] {
+        rustix::fs::symlinkat(target, dev, name)?;
+    }
+    Ok(())
+}
+
+/// A /proc of the new pid namespace: read-only where the command sees it, writable in the broker's hand.
+///
+/// Where parts of the host's /proc are covered (containers), the kernel refuses a new one; the host's stays, read-only.
+fn proc() -> Result<Option<OwnedFd>, Failure> {
+    let at = Path::new("/proc");
+    let attributes = MountAttrFlags::MOUNT_ATTR_NOSUID
+        | MountAttrFlags::MOUNT_ATTR_NODEV
+        | MountAttrFlags::MOUNT_ATTR_NOEXEC;
+    let visible = match new_fs("proc", &[], attributes | MountAttrFlags::MOUNT_ATTR_RDONLY) {
+        Ok(visible) => visible,
+        Err(Errno::PERM) => return Ok(None),
+        Err(errno) => return Err(fail(at)(errno)),
+    };
+    let writable = new_fs("proc", &[], attributes).map_err(fail(at))?;
+    attach(&visible, at)?;
+    Ok(Some(writable))
+}
+
+/// Puts the writable clone of a root over its place, if that is still the same folder.
+fn bind_back(captured: &Captured, path: &Path) -> Result<(), Failure> {
+    let (_, clone) = captured
+        .writable
+        .iter()
+        .find(|(captured, _)| captured == path)
+        .expect("every Writable step was captured");
+    let target = match resolve(path) {
+        Ok(target) => target,
+        // Inside a folder that a private one replaces, the place must be made first.
+        Err(Errno::NOENT) => make_place(path).map_err(fail(path))?,
+        Err(errno) => return Err(fail(path)(errno)),
+    };
+    attach_to(clone, &target).map_err(fail(path))
+}
+
+fn make_place(path: &Path) -> Result<OwnedFd, Errno> {
+    let make = |dir: &Path| match rustix::fs::mkdir(dir, Mode::from_raw_mode(0o755)) {
+        Err(Errno::EXIST) | Ok(()) => Ok(()),
+        Err(errno) => Err(errno),
+    };
+    let ancestors: Vec<&Path> = path.ancestors().collect();
+    for dir in ancestors.iter().rev().filter(|dir| rustix::fs::stat(**dir).is_err()) {
+        make(dir)?;
+    }
+    resolve(path)
+}
+
+fn protect(path: &Path) -> Result<(), Failure> {
+    let target = match resolve(path) {
+        Ok(target) => target,
+        // Gone since the plan was made; the broker refuses to let it be made anew.
+        Err(Errno::NOENT | Errno::LOOP) => return Ok(()),
+        Err(errno) => return Err(fail(path)(errno)),
+    };
+    let clone = clone_tree(&target).map_err(fail(path))?;
+    let attributes = sys::MOUNT_ATTR_RDONLY | sys::MOUNT_ATTR_NOSUID | sys::MOUNT_ATTR_NODEV;
+    sys::mount_setattr(clone.as_fd(), attributes, true, true).map_err(fail(path))?;
+    attach_to(&clone, &target).map_err(fail(path))
+}
+
+fn hide(path: &Path, folder: bool) -> Result<(), Failure> {
+    let empty = if folder { EMPTY_FOLDER } else { EMPTY_FILE };
+    let target = resolve(path).map_err(fail(path))?;
+    let clone = resolve(Path::new(empty)).and_then(|fd| clone_tree(&fd)).map_err(fail(empty))?;
+    sys::mount_setattr(clone.as_fd(), sys::MOUNT_ATTR_RDONLY, true, true).map_err(fail(path))?;
+    attach_to(&clone, &target).map_err(fail(path))
+}
+
+/// Makes the private folders of a plan on the host, with modes that keep other users out.
+pub fn make_private_dirs(plan: &LinuxPlan) -> Result<(), Failure> {
+    for dir in &plan.private_dirs {
+        if rustix::fs::stat(dir).is_ok() {
+            continue;
+        }
+        let made = std::os::unix::fs::DirBuilderExt::mode(std::fs::DirBuilder::new().recursive(true), 0o700)
+            .create(dir);
+        made.map_err(|error| Failure {
+            stage: Stage::Prepare,
+            object: dir.clone(),
+            errno: Errno::from_io_error(&error).unwrap_or(Errno::IO),
+        })?;
+        if dir.ends_with("upper") {
+            // The folder's own mode is what /tmp shows; its parents keep other users out.
+            let opened = File::open(dir).map_err(|_| Failure {
+                stage: Stage::Prepare,
+                object: dir.clone(),
+                errno: Errno::ACCESS,
+            })?;
+            rustix::fs::fchmod(&opened, Mode::from_raw_mode(0o1777))
+                .map_err(Failure::at(Stage::Prepare, dir))?;
+        }
+    }
+    Ok(())
+}

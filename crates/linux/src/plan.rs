@@ -1,0 +1,411 @@
+//! Policy → Linux plan: plain data, the same for run, plan, explain and doctor. Pure.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use codex_sandbox_policy::rules::PathRules;
+use codex_sandbox_policy::{Mode, Resolved};
+use serde::{Deserialize, Serialize};
+
+use crate::facts::{Cgroups, Facts, Identity, UserNamespaces, View};
+
+/// What carries the plan out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Backend {
+    /// Namespaces, mounts, Landlock, seccomp and the broker.
+    Native,
+    /// Landlock, seccomp and the broker, without namespaces.
+    Landlock,
+}
+
+/// How much of the policy is enforced.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Strength {
+    /// All of it.
+    Full,
+    /// Less; the gaps say what.
+    Partial,
+}
+
+/// Something that is weaker than the policy asks, with what to do about it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Gap {
+    /// Stable name.
+    pub code: String,
+    /// What is weaker.
+    pub what: String,
+    /// What the user can change.
+    pub remedy: String,
+}
+
+/// One step of the mount plan, in order.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "step")]
+pub enum Mount {
+    /// A private overlay: reads see `at`, writes land in `upper`.
+    Overlay {
+        /// The folder that is covered.
+        at: PathBuf,
+        /// Where writes land.
+        upper: PathBuf,
+        /// Overlayfs' work folder.
+        work: PathBuf,
+    },
+    /// A private folder in the place of `at`, whose own content is then not visible.
+    Replace {
+        /// The folder that is covered.
+        at: PathBuf,
+        /// The private folder.
+        with: PathBuf,
+    },
+    /// The whole tree becomes read-only, without setuid and devices.
+    ReadOnlyTree,
+    /// A new /dev with the harmless devices, a pseudo terminal instance of its own and an empty /dev/shm.
+    Devices {
+        /// The caller's terminal, visible as /dev/console.
+        terminal: Option<PathBuf>,
+    },
+    /// A /proc of the new pid namespace, read-only.
+    Proc,
+    /// A folder bound back writable.
+    Writable {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// A protected name that exists at the top of a root, bound read-only over itself.
+    Protect {
+        /// The path.
+        path: PathBuf,
+    },
+    /// A path covered by something empty that nobody may open.
+    Hide {
+        /// The path.
+        path: PathBuf,
+        /// Whether it is a folder.
+        folder: bool,
+    },
+}
+
+/// How a limit is kept.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "by")]
+pub enum Means {
+    /// For the whole tree, by a cgroup below this folder.
+    Cgroup {
+        /// The delegated folder.
+        dir: PathBuf,
+    },
+    /// By setrlimit(2): memory for each process, processes for the user inside the sandbox.
+    Rlimit,
+}
+
+/// A limit and its means.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Limit {
+    /// Bytes, or a count.
+    pub value: u64,
+    /// How.
+    #[serde(flatten)]
+    pub means: Means,
+}
+
+/// Limits of a run.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LimitsPlan {
+    /// Memory in bytes.
+    pub memory: Option<Limit>,
+    /// Processes and threads.
+    pub processes: Option<Limit>,
+    /// Wall clock; the sandbox' pid 1 kills the whole tree.
+    pub wall_clock: Option<Duration>,
+}
+
+/// Everything that a run on Linux does.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LinuxPlan {
+    /// What carries it out.
+    pub backend: Backend,
+    /// How much is enforced.
+    pub strength: Strength,
+    /// What is weaker, when not all is.
+    pub gaps: Vec<Gap>,
+    /// What behaves otherwise than the user may expect, without being weaker; one line each.
+    pub notices: Vec<String>,
+    /// The policy with its paths resolved: the broker's rules come from it.
+    pub policy: Resolved,
+    /// Namespaces that are new.
+    pub namespaces: Vec<String>,
+    /// Who runs inside.
+    pub identity: Identity,
+    /// Mounts, in order.
+    pub mounts: Vec<Mount>,
+    /// Folders that must exist (mode 0700, but for upper folders of overlays: 01777) before the run.
+    pub private_dirs: Vec<PathBuf>,
+    /// Folders that belong to the sandbox alone.
+    pub private: Vec<PathBuf>,
+    /// Landlock ABI in use; 0 is none.
+    pub landlock_abi: u32,
+    /// Environment variables that are set.
+    pub environment: Vec<(String, PathBuf)>,
+    /// Limits.
+    pub limits: LimitsPlan,
+}
+
+impl LinuxPlan {
+    /// The path rules of this plan.
+    pub fn rules(&self) -> PathRules {
+        self.policy.rules(&self.private)
+    }
+}
+
+/// Why there is no plan.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum PlanError {
+    /// Nothing that could hold a command is there.
+    #[error("no way to enforce the policy on this kernel ({kernel}): {why}")]
+    NothingToEnforceWith {
+        /// Kernel release.
+        kernel: String,
+        /// What is missing.
+        why: String,
+    },
+    /// The policy asks for no sandbox; there is nothing to plan.
+    #[error("danger-full-access has no sandbox to plan")]
+    NoSandbox,
+}
+
+/// Makes the plan.
+///
+/// # Errors
+/// [`PlanError`] when nothing on this machine can enforce the policy, or the policy wants no sandbox.
+pub fn plan(policy: &Resolved, facts: &Facts, view: &View) -> Result<LinuxPlan, PlanError> {
+    if policy.mode == Mode::DangerFullAccess {
+        return Err(PlanError::NoSandbox);
+    }
+    let backend = backend(facts)?;
+    let native = backend == Backend::Native;
+    let overlays = if native { overlays(policy, view) } else { Vec::new() };
+    let gaps = gaps(policy, facts, backend);
+    Ok(LinuxPlan {
+        backend,
+        strength: if gaps.is_empty() { Strength::Full } else { Strength::Partial },
+        gaps,
+        notices: notices(policy, &overlays),
+        namespaces: if native { namespaces(policy) } else { Vec::new() },
+        identity: facts.identity.clone(),
+        private_dirs: private_dirs(policy, &overlays),
+        private: private(native, &overlays),
+        mounts: if native { mounts(policy, view, overlays) } else { Vec::new() },
+        landlock_abi: facts.landlock_abi,
+        environment: environment(policy),
+        limits: limits(policy, facts),
+        policy: policy.clone(),
+    })
+}
+
+fn backend(facts: &Facts) -> Result<Backend, PlanError> {
+    let nothing =
+        |why: &str| PlanError::NothingToEnforceWith { kernel: facts.kernel.clone(), why: why.to_owned() };
+    if facts.nested {
+        return Err(nothing(
+            "this process already runs inside a sandbox with a seccomp listener, and there can be only one",
+        ));
+    }
+    if !facts.seccomp_notify {
+        return Err(nothing(
+            "seccomp user notification is missing (Linux 5.14 and CONFIG_SECCOMP_FILTER have it)",
+        ));
+    }
+    match &facts.user_namespaces {
+        UserNamespaces::Untested | UserNamespaces::Available => Ok(Backend::Native),
+        UserNamespaces::Refused(_) if facts.landlock_abi > 0 => Ok(Backend::Landlock),
+        UserNamespaces::Refused(why) => {
+            Err(nothing(&format!("user namespaces are refused ({why}) and Landlock is missing")))
+        }
+    }
+}
+
+fn namespaces(policy: &Resolved) -> Vec<String> {
+    let mut names = vec!["user", "mount", "pid", "ipc", "uts"];
+    if !policy.network_access {
+        names.push("net");
+    }
+    names.into_iter().map(str::to_owned).collect()
+}
+
+/// Overlays of /tmp and /var/tmp, or private folders in their place where overlayfs cannot work.
+fn overlays(policy: &Resolved, view: &View) -> Vec<Mount> {
+    let (Some(base), true) = (overlay_base(policy), policy.temp.overlay) else {
+        return Vec::new();
+    };
+    let open = |at: &Path| policy.roots.iter().any(|root| at.starts_with(&root.path));
+    let dirs = view.temp_dirs.iter().filter(|at| !open(at));
+    dirs.map(|at| {
+        let own =
+            base.join(at.strip_prefix("/").unwrap_or(at).as_os_str().to_string_lossy().replace('/', "-"));
+        // Overlayfs refuses an upper folder inside its own lower folder.
+        if view.overlay_possible && !base.starts_with(at) {
+            Mount::Overlay { at: at.clone(), upper: own.join("upper"), work: own.join("work") }
+        } else {
+            Mount::Replace { at: at.clone(), with: own.join("upper") }
+        }
+    })
+    .collect()
+}
+
+/// Beside the private temporary folder, where the command cannot reach it: `<state>/overlay/<workspace>`.
+fn overlay_base(policy: &Resolved) -> Option<PathBuf> {
+    let private = policy.temp.private.as_ref()?;
+    let state = private.parent()?.parent()?;
+    Some(state.join("overlay").join(private.file_name()?))
+}
+
+fn private_dirs(policy: &Resolved, overlays: &[Mount]) -> Vec<PathBuf> {
+    let mut dirs: Vec<PathBuf> = policy.temp.private.iter().cloned().collect();
+    for mount in overlays {
+        match mount {
+            Mount::Overlay { upper, work, .. } => dirs.extend([upper.clone(), work.clone()]),
+            Mount::Replace { with, .. } => dirs.push(with.clone()),
+            _ => {}
+        }
+    }
+    dirs
+}
+
+fn private(native: bool, overlays: &[Mount]) -> Vec<PathBuf> {
+    let mut private = Vec::new();
+    if native {
+        private.push(PathBuf::from("/dev/shm"));
+    }
+    private.extend(overlays.iter().filter_map(|mount| match mount {
+        Mount::Overlay { at, .. } | Mount::Replace { at, .. } => Some(at.clone()),
+        _ => None,
+    }));
+    private
+}
+
+fn mounts(policy: &Resolved, view: &View, overlays: Vec<Mount>) -> Vec<Mount> {
+    let mut mounts = overlays;
+    mounts.push(Mount::ReadOnlyTree);
+    mounts.push(Mount::Devices { terminal: view.terminal.clone() });
+    mounts.push(Mount::Proc);
+    let inside_root = |path: &Path| policy.roots.iter().any(|root| path.starts_with(&root.path));
+    let mut over: Vec<Mount> =
+        policy.roots.iter().map(|root| Mount::Writable { path: root.path.clone() }).collect();
+    over.extend(policy.temp.private.iter().map(|path| Mount::Writable { path: path.clone() }));
+    let git_dirs = policy.git_dirs.iter().map(|dir| &dir.path);
+    if policy.git == codex_sandbox_policy::GitMode::Commit {
+        over.extend(
+            git_dirs.filter(|dir| !inside_root(dir)).map(|path| Mount::Writable { path: path.clone() }),
+        );
+    } else {
+        over.extend(
+            git_dirs.filter(|dir| inside_root(dir)).map(|path| Mount::Protect { path: path.clone() }),
+        );
+    }
+    over.extend(view.protected.iter().map(|path| Mount::Protect { path: path.clone() }));
+    over.extend(
+        view.deny_read.iter().map(|(path, folder)| Mount::Hide { path: path.clone(), folder: *folder }),
+    );
+    // Parents before what lies inside them; at one path what takes away comes last and wins.
+    over.sort_by_key(|mount| (path_of(mount).components().count(), rank(mount)));
+    mounts.extend(over);
+    mounts
+}
+
+fn path_of(mount: &Mount) -> PathBuf {
+    match mount {
+        Mount::Writable { path } | Mount::Protect { path } | Mount::Hide { path, .. } => path.clone(),
+        Mount::Overlay { at, .. } | Mount::Replace { at, .. } => at.clone(),
+        Mount::ReadOnlyTree | Mount::Devices { .. } | Mount::Proc => PathBuf::from("/"),
+    }
+}
+
+fn rank(mount: &Mount) -> u8 {
+    match mount {
+        Mount::Writable { .. } => 0,
+        Mount::Protect { .. } => 1,
+        _ => 2,
+    }
+}
+
+fn environment(policy: &Resolved) -> Vec<(String, PathBuf)> {
+    let Some(private) = &policy.temp.private else { return Vec::new() };
+    ["TMPDIR", "TMP", "TEMP"].map(|name| (name.to_owned(), private.clone())).to_vec()
+}
+
+fn limits(policy: &Resolved, facts: &Facts) -> LimitsPlan {
+    let means = |delegated: fn(bool, bool) -> bool| match &facts.cgroups {
+        Cgroups::V2 { dir, memory, pids } if delegated(*memory, *pids) => Means::Cgroup { dir: dir.clone() },
+        _ => Means::Rlimit,
+    };
+    LimitsPlan {
+        memory: policy.limits.memory.map(|value| Limit { value, means: means(|memory, _| memory) }),
+        processes: policy.limits.processes.map(|value| Limit { value, means: means(|_, pids| pids) }),
+        wall_clock: policy.limits.wall_clock,
+    }
+}
+
+fn notices(policy: &Resolved, overlays: &[Mount]) -> Vec<String> {
+    let mut notices = policy.notices.clone();
+    for mount in overlays {
+        if let Mount::Replace { at, .. } = mount {
+            notices.push(format!(
+                "{} is an empty private folder in this run: the host's cannot be shown beneath it (set XDG_CACHE_HOME to \
+                 a folder on a local file system outside it)",
+                at.display()
+            ));
+        }
+    }
+    notices
+}
+
+fn gaps(policy: &Resolved, facts: &Facts, backend: Backend) -> Vec<Gap> {
+    let gap = |code: &str, what: &str, remedy: &str| Gap {
+        code: code.to_owned(),
+        what: what.to_owned(),
+        remedy: remedy.to_owned(),
+    };
+    let mut gaps = Vec::new();
+    if backend == Backend::Landlock {
+        let why = match &facts.user_namespaces {
+            UserNamespaces::Refused(why) => why.as_str(),
+            _ => "not available",
+        };
+        gaps.push(gap(
+            "no-namespaces",
+            &format!(
+                "user namespaces are refused ({why}): the command sees other processes, has no loopback network and no \
+                 /tmp of its own, and processes it leaves behind are ended only as far as they can be found"
+            ),
+            "allow user namespaces (sysctl user.max_user_namespaces, kernel.unprivileged_userns_clone, \
+             kernel.apparmor_restrict_unprivileged_userns)",
+        ));
+    }
+    if facts.landlock_abi == 0 {
+        gaps.push(gap(
+            "no-landlock",
+            "Landlock is missing: mounts, seccomp and the broker stand without a second wall",
+            "a kernel with CONFIG_SECURITY_LANDLOCK and `landlock` among its lsm= modules",
+        ));
+    } else if facts.landlock_abi < 6 && (backend == Backend::Landlock || policy.network_access) {
+        gaps.push(gap(
+            "no-scopes",
+            "this Landlock (ABI below 6) does not keep the command from signalling other processes of the same user",
+            "Linux 6.12 or later",
+        ));
+    }
+    if facts.identity.uid == 0
+        && matches!(facts.cgroups, Cgroups::None { .. })
+        && policy.limits.processes.is_some()
+    {
+        gaps.push(gap(
+            "no-process-limit",
+            "the process limit does not bind root without a delegated cgroup",
+            "run as an ordinary user, or delegate a cgroup v2 folder with the pids controller",
+        ));
+    }
+    gaps
+}

@@ -1,0 +1,300 @@
+//! Starting a command under a plan, and what can be done with it while it runs.
+
+use std::ffi::{CString, OsStr, OsString};
+use std::fs::File;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+
+use rustix::event::{PollFd, PollFlags};
+use rustix::io::Errno;
+use rustix::net::RecvFlags;
+
+use crate::error::RunError;
+use crate::native::command::Image;
+use crate::native::{self, Sandboxed};
+use crate::plan::LinuxPlan;
+use crate::program;
+use crate::sys;
+use crate::wire::{FromInit, ToInit};
+
+/// One of a command's standard streams.
+#[derive(Debug, Default)]
+pub enum Stream {
+    /// The launcher's own.
+    #[default]
+    Inherit,
+    /// /dev/null.
+    Null,
+    /// This descriptor.
+    Fd(OwnedFd),
+}
+
+/// A command to run.
+#[derive(Debug)]
+pub struct CommandSpec {
+    /// Program: a path, or a name to look for in PATH of `env`.
+    pub program: OsString,
+    /// Arguments after the program's name.
+    pub args: Vec<OsString>,
+    /// The whole environment; the plan's own variables are added.
+    pub env: Vec<(OsString, OsString)>,
+    /// Working directory, absolute.
+    pub cwd: PathBuf,
+    /// Standard input, output, error.
+    pub stdio: [Stream; 3],
+}
+
+/// How a run ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Exit {
+    /// The command's own exit code.
+    Code(i32),
+    /// Killed by this signal.
+    Signal(i32),
+    /// The wall-clock limit.
+    TimedOut,
+}
+
+/// The end of a run, with what the user should know.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ended {
+    /// How.
+    pub exit: Exit,
+    /// Reports of the broker.
+    pub reports: Vec<String>,
+}
+
+/// A command that runs. Dropping it kills the whole tree.
+#[derive(Debug)]
+pub struct Running {
+    sandboxed: Sandboxed,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    reports: Vec<String>,
+    ended: Option<Ended>,
+}
+
+/// Starts a command.
+///
+/// # Errors
+/// [`RunError`]: nothing is left behind then.
+pub fn spawn(plan: &LinuxPlan, spec: CommandSpec) -> Result<Running, RunError> {
+    let env = with_plan_variables(plan, spec.env);
+    let path = env.iter().find(|(name, _)| name == "PATH").map(|(_, value)| value.as_os_str());
+    let file = program::find(&spec.program, path, &spec.cwd)?;
+    let image = image(&file, &spec.program, &spec.args, &env)?;
+    let stdio = stdio(spec.stdio)?;
+    let sandboxed = native::launch(plan, &image, &spec.cwd, stdio)
+        .map_err(|failure| RunError::from_failure(failure, &file))?;
+    Ok(Running { sandboxed, state: Mutex::default() })
+}
+
+fn with_plan_variables(plan: &LinuxPlan, mut env: Vec<(OsString, OsString)>) -> Vec<(OsString, OsString)> {
+    env.retain(|(name, _)| !plan.environment.iter().any(|(own, _)| name == own.as_str()));
+    env.extend(plan.environment.iter().map(|(name, value)| (name.into(), value.clone().into_os_string())));
+    env
+}
+
+fn image(
+    file: &Path,
+    name: &OsStr,
+    args: &[OsString],
+    env: &[(OsString, OsString)],
+) -> Result<Image, RunError> {
+    let c_string = |text: &OsStr, what: &'static str| {
+        CString::new(text.as_bytes()).map_err(|_| RunError::NulByte { what })
+    };
+    let argv = std::iter::once(name).chain(args.iter().map(OsString::as_os_str));
+    let argv: Result<Vec<_>, _> = argv.map(|arg| c_string(arg, "an argument")).collect();
+    let envp: Result<Vec<_>, _> = env
+        .iter()
+        .map(|(name, value)| {
+            let joined = [name.as_bytes(), b"=", value.as_bytes()].concat();
+            c_string(&OsString::from_vec(joined), "an environment variable")
+        })
+        .collect();
+    Ok(Image::new(c_string(file.as_os_str(), "the program's path")?, argv?, envp?))
+}
+
+/// Descriptors for the child, all of them above 2, so that putting one in its place cannot overwrite another.
+fn stdio(streams: [Stream; 3]) -> Result<[OwnedFd; 3], RunError> {
+    let [input, output, error] = streams;
+    let own = [rustix::stdio::raw_stdin(), rustix::stdio::raw_stdout(), rustix::stdio::raw_stderr()];
+    let open = |stream: Stream, number: i32| -> Result<OwnedFd, Errno> {
+        let fd = match stream {
+            Stream::Fd(fd) => fd,
+            Stream::Inherit => match sys::duplicate_above(number, 3) {
+                // The launcher itself was started without this stream.
+                Err(Errno::BADF) => null()?,
+                other => other?,
+            },
+            Stream::Null => null()?,
+        };
+        let number = std::os::fd::AsRawFd::as_raw_fd(&fd);
+        let fd = if number > 2 { fd } else { sys::duplicate_above(number, 3)? };
+        refuse_datagram_socket(&fd)?;
+        Ok(fd)
+    };
+    let fail = |source: Errno| RunError::Setup {
+        stage: crate::error::Stage::Prepare,
+        object: "standard streams".into(),
+        source: source.into(),
+    };
+    Ok([
+        open(input, own[0]).map_err(fail)?,
+        open(output, own[1]).map_err(fail)?,
+        open(error, own[2]).map_err(fail)?,
+    ])
+}
+
+fn null() -> Result<OwnedFd, Errno> {
+    let flags = rustix::fs::OFlags::RDWR | rustix::fs::OFlags::CLOEXEC;
+    let fd = rustix::fs::open(c"/dev/null", flags, rustix::fs::Mode::empty())?;
+    let number = std::os::fd::AsRawFd::as_raw_fd(&fd);
+    if number > 2 { Ok(fd) } else { sys::duplicate_above(number, 3) }
+}
+
+/// A Unix datagram socket could send to any other by path: none is handed in.
+fn refuse_datagram_socket(fd: &OwnedFd) -> Result<(), Errno> {
+    let unix = sys::socket_option(fd.as_fd(), libc::SO_DOMAIN) == Ok(libc::AF_UNIX);
+    let datagram = sys::socket_option(fd.as_fd(), libc::SO_TYPE) == Ok(libc::SOCK_DGRAM);
+    if unix && datagram { Err(Errno::PROTONOSUPPORT) } else { Ok(()) }
+}
+
+impl Running {
+    /// The sandbox' pid 1, in the launcher's pid namespace: killing it ends the whole tree.
+    pub fn id(&self) -> u32 {
+        self.sandboxed.pid.unsigned_abs()
+    }
+
+    /// Waits for the end.
+    ///
+    /// # Errors
+    /// [`RunError::Killed`] when pid 1 ended without saying how.
+    pub fn wait(&self) -> Result<Ended, RunError> {
+        let mut state = self.lock();
+        loop {
+            if let Some(ended) = &state.ended {
+                return Ok(ended.clone());
+            }
+            if let Some(result) = self.receive(&mut state, RecvFlags::empty()) {
+                return result;
+            }
+        }
+    }
+
+    /// Looks whether the end has come.
+    ///
+    /// # Errors
+    /// As [`Self::wait`].
+    pub fn try_wait(&self) -> Result<Option<Ended>, RunError> {
+        let mut state = self.lock();
+        if let Some(ended) = &state.ended {
+            return Ok(Some(ended.clone()));
+        }
+        self.receive(&mut state, RecvFlags::DONTWAIT).transpose()
+    }
+
+    /// Waits for the end, and hands on to the command what this process is sent meanwhile (SIGTERM, SIGHUP, …). Signals of
+    /// the terminal reach the command by themselves.
+    ///
+    /// The calling thread's signal mask is changed while it waits.
+    ///
+    /// # Errors
+    /// As [`Self::wait`].
+    pub fn wait_forwarding_signals(&self) -> Result<Ended, RunError> {
+        const FORWARDED: [i32; 8] = [
+            libc::SIGINT,
+            libc::SIGQUIT,
+            libc::SIGTERM,
+            libc::SIGHUP,
+            libc::SIGUSR1,
+            libc::SIGUSR2,
+            libc::SIGALRM,
+            libc::SIGWINCH,
+        ];
+        let Ok(signals) = sys::signalfd(&FORWARDED) else { return self.wait() };
+        let old = sys::block_signals(&FORWARDED);
+        let result = loop {
+            if let Some(result) = self.try_wait().transpose() {
+                break result;
+            }
+            let mut fds =
+                [PollFd::new(&self.sandboxed.control, PollFlags::IN), PollFd::new(&signals, PollFlags::IN)];
+            let _interrupted = rustix::event::poll(&mut fds, None);
+            while let Some(info) = sys::read_signal(signals.as_fd()) {
+                if !info.from_kernel {
+                    self.signal(info.signal);
+                }
+            }
+        };
+        sys::set_signal_mask(&old);
+        result
+    }
+
+    /// Sends a signal to the command; one that has ended is no error.
+    pub fn signal(&self, signal: i32) {
+        let _ended = ToInit::Signal(signal).send(&self.sandboxed.control);
+    }
+
+    /// Kills the whole tree.
+    pub fn kill(&self) {
+        let _already_gone = sys::pidfd_signal(self.sandboxed.pidfd.as_fd(), libc::SIGKILL);
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    /// Takes one message. `None`: nothing final yet.
+    fn receive(&self, state: &mut State, flags: RecvFlags) -> Option<Result<Ended, RunError>> {
+        let exit = match FromInit::receive(self.sandboxed.control.as_fd(), flags) {
+            Ok(Some(FromInit::Report(report))) => {
+                state.reports.push(report);
+                return None;
+            }
+            Ok(Some(FromInit::Ended(status))) => exit_of(status),
+            Ok(Some(FromInit::TimedOut)) => Exit::TimedOut,
+            Ok(Some(FromInit::Started)) => return None,
+            Err(Errno::AGAIN) => return None,
+            Ok(Some(FromInit::Failed(_)) | None) | Err(_) => {
+                self.sandboxed.end();
+                return Some(Err(RunError::Killed));
+            }
+        };
+        self.sandboxed.end();
+        let ended = Ended { exit, reports: std::mem::take(&mut state.reports) };
+        state.ended = Some(ended.clone());
+        Some(Ok(ended))
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if self.lock().ended.is_none() {
+            self.sandboxed.end();
+        }
+    }
+}
+
+fn exit_of(status: i32) -> Exit {
+    if libc::WIFSIGNALED(status) {
+        Exit::Signal(libc::WTERMSIG(status))
+    } else {
+        Exit::Code(libc::WEXITSTATUS(status))
+    }
+}
+
+/// A pipe for a stream: (the launcher's end, the command's end).
+///
+/// # Errors
+/// pipe2(2)'s.
+pub fn pipe(command_reads: bool) -> Result<(File, OwnedFd), std::io::Error> {
+    let (reader, writer) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?;
+    Ok(if command_reads { (File::from(writer), reader) } else { (File::from(reader), writer) })
+}
