@@ -22,8 +22,13 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     }
     let plan = codex_sandbox_linux::plan::plan(&policy, &facts, &View::gather(&policy))?;
     let program = args.next().ok_or("no command")?;
-    let spec =
-        CommandSpec { program, args: args.collect(), env: std::env::vars_os().collect(), cwd, stdio: Default::default() };
+    let spec = CommandSpec {
+        program,
+        args: args.collect(),
+        env: std::env::vars_os().collect(),
+        cwd,
+        stdio: Default::default(),
+    };
     let ended = spawn(&plan, spec)?.wait_forwarding_signals()?;
     for report in ended.reports {
         eprintln!("bare: {report}");

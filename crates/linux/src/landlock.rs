@@ -39,9 +39,10 @@ fn ruleset() -> Result<Ruleset, RulesetError> {
     Ruleset::default().set_compatibility(CompatLevel::BestEffort).handle_access(write_rights())
 }
 
-/// The broker's domain: `folders` may be written below, nothing else.
-pub fn broker(folders: &[BorrowedFd<'_>]) -> Result<RulesetCreated, RulesetError> {
-    let mut rules = ruleset()?.create()?;
+/// The broker's domain: `folders` may be written below, and `devices` opened for writing, nothing else. The command's
+/// domain lies inside this one, so what it shall have must be here too.
+pub fn broker(folders: &[BorrowedFd<'_>], devices: &[&Path]) -> Result<RulesetCreated, RulesetError> {
+    let mut rules = with_devices(ruleset()?.create()?, devices)?;
     for folder in folders {
         rules = rules.add_rule(PathBeneath::new(*folder, write_rights()))?;
     }
@@ -58,12 +59,7 @@ pub fn command(
     if read_only.is_some() {
         rules = rules.handle_access(AccessFs::ReadFile | AccessFs::ReadDir)?;
     }
-    let mut rules = rules.create()?;
-    for device in devices {
-        if let Ok(fd) = PathFd::new(device) {
-            rules = rules.add_rule(PathBeneath::new(fd, AccessFs::WriteFile | AccessFs::Truncate))?;
-        }
-    }
+    let mut rules = with_devices(rules.create()?, devices)?;
     for path in read_only.unwrap_or_default() {
         if let Ok(fd) = PathFd::new(path) {
             let folder = rustix::fs::fstat(fd.as_fd())
@@ -71,6 +67,15 @@ pub fn command(
             let rights =
                 if folder { AccessFs::ReadFile | AccessFs::ReadDir } else { AccessFs::ReadFile.into() };
             rules = rules.add_rule(PathBeneath::new(fd, rights))?;
+        }
+    }
+    Ok(rules)
+}
+
+fn with_devices(mut rules: RulesetCreated, devices: &[&Path]) -> Result<RulesetCreated, RulesetError> {
+    for device in devices {
+        if let Ok(fd) = PathFd::new(device) {
+            rules = rules.add_rule(PathBeneath::new(fd, AccessFs::WriteFile | AccessFs::Truncate))?;
         }
     }
     Ok(rules)

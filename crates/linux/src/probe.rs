@@ -146,8 +146,7 @@ fn overlay_possible(path: &Path) -> bool {
 
 /// The path of the terminal behind one of the standard descriptors.
 fn terminal() -> Option<PathBuf> {
-    let stdio =
-        [rustix::stdio::stdin(), rustix::stdio::stdout(), rustix::stdio::stderr()];
+    let stdio = [rustix::stdio::stdin(), rustix::stdio::stdout(), rustix::stdio::stderr()];
     let name = stdio.into_iter().find_map(|fd| {
         let stat = rustix::fs::fstat(fd).ok()?;
         if FileType::from_raw_mode(stat.st_mode) != FileType::CharacterDevice {

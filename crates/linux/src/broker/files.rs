@@ -157,7 +157,13 @@ impl Broker<'_> {
                 Work::Open { file: target.fd, flags, cloexec: request.flags.contains(OFlags::CLOEXEC) },
             );
         }
-        self.reopen(&target.fd, request.reopen_flags()).map(|fd| request.answer(fd))
+        match self.reopen(&target.fd, request.reopen_flags()) {
+            // A descriptor from outside, to a file that a private folder covers here.
+            Err(errno @ (Errno::ACCESS | Errno::ROFS)) => {
+                self.share_descriptor(call, request, &target).unwrap_or(Err(errno))
+            }
+            opened => opened.map(|fd| request.answer(fd)),
+        }
     }
 
     /// `O_RDONLY | O_CREAT` of something that exists: no write at all.

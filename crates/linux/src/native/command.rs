@@ -129,10 +129,7 @@ fn restrict_files(plan: &LinuxPlan) -> Result<(), Failure> {
     if plan.landlock_abi == 0 {
         return Ok(());
     }
-    let mut devices: Vec<PathBuf> = DEVICES.iter().map(|name| Path::new("/dev").join(name)).collect();
-    if plan.backend == Backend::Native {
-        devices.extend(["/dev/pts", "/dev/console"].map(PathBuf::from));
-    }
+    let devices = devices(plan);
     let devices: Vec<&Path> = devices.iter().map(PathBuf::as_path).collect();
     let readable = (plan.backend == Backend::Landlock && !plan.policy.deny_read.is_empty())
         .then(|| crate::around::everything_but(&plan.policy.deny_read));
@@ -140,6 +137,15 @@ fn restrict_files(plan: &LinuxPlan) -> Result<(), Failure> {
         || Failure { stage: Stage::Landlock, object: "the command's domain".into(), errno: Errno::PERM };
     let rules = crate::landlock::command(&devices, readable.as_deref()).map_err(|_| fail())?;
     rules.restrict_self().map(drop).map_err(|_| fail())
+}
+
+/// The devices that may be opened for writing. The host's /dev/pts holds other people's terminals; our own does not.
+pub fn devices(plan: &LinuxPlan) -> Vec<PathBuf> {
+    let mut devices: Vec<PathBuf> = DEVICES.iter().map(|name| Path::new("/dev").join(name)).collect();
+    if plan.backend == Backend::Native {
+        devices.extend(["/dev/pts", "/dev/console"].map(PathBuf::from));
+    }
+    devices
 }
 
 /// Installs the filter, tells pid 1 the number of its listener, and waits until pid 1 has taken it.

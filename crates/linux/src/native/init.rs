@@ -27,7 +27,7 @@ pub struct Launch<'a> {
     /// Descriptors for the command's 0, 1 and 2; all above 2.
     pub stdio: [OwnedFd; 3],
     /// Our end of the control socket.
-    pub control: OwnedFd,
+    pub control: &'a OwnedFd,
     /// A pidfd of the launcher: when it ends, so do we.
     pub launcher: OwnedFd,
     /// Wait for [`ToInit::Proceed`] before doing anything.
@@ -40,11 +40,9 @@ pub struct Launch<'a> {
 pub fn run(launch: Launch<'_>) -> ! {
     // A panic must not unwind into a second copy of the launcher's stack.
     let bomb = AbortOnUnwind;
-    let control = launch.control.as_raw_fd();
-    // SAFETY: the control socket stays open until this process ends.
-    let control = unsafe { BorrowedFd::borrow_raw(control) };
+    let control = launch.control;
     if let Err(failure) = serve(launch) {
-        FromInit::Failed(failure).send(control);
+        FromInit::Failed(failure).send(control.as_fd());
     }
     std::mem::forget(bomb);
     sys::exit_now(0)
@@ -61,14 +59,14 @@ impl Drop for AbortOnUnwind {
 fn serve(launch: Launch<'_>) -> Result<(), Failure> {
     let started = Instant::now();
     hide(&launch)?;
-    if launch.wait && ToInit::receive(&launch.control) != Some(ToInit::Proceed) {
+    if launch.wait && ToInit::receive(launch.control) != Some(ToInit::Proceed) {
         return Ok(());
     }
     let proc = build(&launch)?;
     enter_cwd(launch.cwd)?;
     restrict_self(launch.plan, proc.as_ref())?;
     let signals = sys::signalfd(&[libc::SIGCHLD]).map_err(Failure::at(Stage::Prepare, "signalfd"))?;
-    let (plan, control, launcher) = (launch.plan, &launch.control, &launch.launcher);
+    let (plan, control, launcher) = (launch.plan, launch.control, &launch.launcher);
     let command = start(plan, launch.image, launch.stdio, &launch.mask)?;
     let mut broker = Broker::new(plan, command.listener, proc, command.pid)
         .map_err(Failure::at(Stage::Seccomp, "broker"))?;
@@ -97,7 +95,7 @@ fn serve(launch: Launch<'_>) -> Result<(), Failure> {
 /// Nothing that the launcher's process holds may be of use to the command: no descriptor but ours, no strings.
 fn hide(launch: &Launch<'_>) -> Result<(), Failure> {
     let mut keep: Vec<u32> =
-        launch.stdio.iter().chain([&launch.control, &launch.launcher]).map(number).collect();
+        launch.stdio.iter().chain([launch.control, &launch.launcher]).map(number).collect();
     keep.sort_unstable();
     let mut first = 3;
     for fd in keep {
@@ -165,7 +163,12 @@ fn restrict_self(plan: &LinuxPlan, proc: Option<&OwnedFd>) -> Result<(), Failure
     borrowed.extend(proc.map(AsFd::as_fd));
     let fail =
         || Failure { stage: Stage::Landlock, object: "the broker's domain".into(), errno: Errno::PERM };
-    crate::landlock::broker(&borrowed).and_then(|rules| rules.restrict_self()).map(drop).map_err(|_| fail())
+    let devices = command::devices(plan);
+    let devices: Vec<&Path> = devices.iter().map(std::path::PathBuf::as_path).collect();
+    crate::landlock::broker(&borrowed, &devices)
+        .and_then(|rules| rules.restrict_self())
+        .map(drop)
+        .map_err(|_| fail())
 }
 
 /// The command, started and stopped just before execve(2)'s result is known.
@@ -200,7 +203,8 @@ fn start(
 
 /// pid 1 must not hold the command's pipes open after the command closed them.
 fn close_own_stdio() -> Result<(), Errno> {
-    let null = rustix::fs::open(c"/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())?;
+    // For reading: the broker's Landlock domain has no device to write to, and pid 1 never writes.
+    let null = rustix::fs::open(c"/dev/null", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
     rustix::stdio::dup2_stdin(&null)?;
     rustix::stdio::dup2_stdout(&null)?;
     rustix::stdio::dup2_stderr(&null)

@@ -57,7 +57,7 @@ pub fn launch(
     let mask = sys::block_all_signals();
     let started = start_init(
         plan,
-        |parts| init::run(Launch { plan, image, cwd, stdio, control: parts, launcher, wait, mask }),
+        |parts| init::run(Launch { plan, image, cwd, stdio, control: &parts, launcher, wait, mask }),
         theirs,
     );
     sys::set_signal_mask(&mask);
