@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use codex_sandbox_policy::Resolved;
 use codex_sandbox_policy::names::ProtectedNames;
-use rustix::fs::{FileType, StatVfsMountFlags};
+use rustix::fs::FileType;
 
 use crate::facts::{Cgroups, Facts, Identity, UserNamespaces, View};
 use crate::sys;
@@ -158,9 +158,9 @@ fn terminal() -> Option<PathBuf> {
     Some(name.into())
 }
 
-/// Whether the file system at `path` is mounted read-only (a private folder cannot be made there).
-pub fn is_read_only(path: &Path) -> bool {
-    rustix::fs::statvfs(path).is_ok_and(|fs| fs.f_flag.contains(StatVfsMountFlags::RDONLY))
+/// The effective user id.
+pub fn user_id() -> u32 {
+    rustix::process::geteuid().as_raw()
 }
 
 #[cfg(test)]

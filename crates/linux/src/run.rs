@@ -6,6 +6,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustix::event::{PollFd, PollFlags};
 use rustix::io::Errno;
@@ -71,6 +72,7 @@ pub struct Ended {
 pub struct Running {
     sandboxed: Sandboxed,
     state: Mutex<State>,
+    killed: AtomicBool,
 }
 
 #[derive(Debug, Default)]
@@ -78,6 +80,9 @@ struct State {
     reports: Vec<String>,
     ended: Option<Ended>,
 }
+
+/// What a run ends with that the launcher itself killed.
+const KILLED: Exit = Exit::Signal(libc::SIGKILL);
 
 /// Starts a command.
 ///
@@ -91,7 +96,7 @@ pub fn spawn(plan: &LinuxPlan, spec: CommandSpec) -> Result<Running, RunError> {
     let stdio = stdio(spec.stdio)?;
     let sandboxed = native::launch(plan, &image, &spec.cwd, stdio)
         .map_err(|failure| RunError::from_failure(failure, &file))?;
-    Ok(Running { sandboxed, state: Mutex::default() })
+    Ok(Running { sandboxed, state: Mutex::default(), killed: AtomicBool::new(false) })
 }
 
 fn with_plan_variables(plan: &LinuxPlan, mut env: Vec<(OsString, OsString)>) -> Vec<(OsString, OsString)> {
@@ -244,6 +249,7 @@ impl Running {
 
     /// Kills the whole tree.
     pub fn kill(&self) {
+        self.killed.store(true, Ordering::SeqCst);
         let _already_gone = sys::pidfd_signal(self.sandboxed.pidfd.as_fd(), libc::SIGKILL);
     }
 
@@ -262,6 +268,7 @@ impl Running {
             Ok(Some(FromInit::TimedOut)) => Exit::TimedOut,
             Ok(Some(FromInit::Started)) => return None,
             Err(Errno::AGAIN) => return None,
+            Ok(Some(FromInit::Failed(_)) | None) | Err(_) if self.killed.load(Ordering::SeqCst) => KILLED,
             Ok(Some(FromInit::Failed(_)) | None) | Err(_) => {
                 self.sandboxed.end();
                 return Some(Err(RunError::Killed));

@@ -1,2 +1,43 @@
-//! Run any command in the sandbox, in the manner of std::process::Command.
+//! Run any command in the sandbox, in the manner of [`std::process::Command`].
+//!
+//! The command reads what you can read, writes only in the workspace and the writable roots, cannot touch `.git`, `.codex`
+//! and `.agents`, and has no network unless the policy allows it. The operating system enforces it on the whole process
+//! tree; when it cannot, [`Sandbox::builder`]`(…).build()` or the spawn fails, and nothing runs.
+//!
+//! ```no_run
+//! use codex_sandbox::{Policy, Sandbox};
+//!
+//! let sandbox = Sandbox::new(Policy::default())?;
+//! let outcome = sandbox.command("cargo").arg("test").spawn()?.wait()?;
+//! println!("{:?}, enforced: {:?}", outcome.exit, outcome.enforcement.strength);
+//! # Ok::<(), codex_sandbox::Error>(())
+//! ```
+//!
+//! One [`Sandbox`] starts many commands, from any thread. What a command may do is asked with [`Sandbox::rules`], what a
+//! run would do with [`Sandbox::plan`].
 #![forbid(unsafe_code)]
+
+#[cfg(target_os = "linux")]
+mod child;
+#[cfg(target_os = "linux")]
+mod command;
+mod enforcement;
+mod error;
+#[cfg(target_os = "linux")]
+mod sandbox;
+mod state;
+
+#[cfg(target_os = "linux")]
+pub use child::{Child, Exit, Outcome, Output};
+pub use codex_sandbox_policy as policy;
+pub use codex_sandbox_policy::{Access, GitMode, Limits, Mode, PathRules, Policy, Resolved, Rule, Verdict};
+#[cfg(target_os = "linux")]
+pub use command::{Command, Stdio};
+pub use enforcement::{Backend, Enforcement, Gap, Strength};
+pub use error::Error;
+#[cfg(target_os = "linux")]
+pub use sandbox::{Builder, Plan, Require, Sandbox};
+pub use state::{private_folders, remove_private_folder, state_dir};
+
+/// The Linux plan and the machine's facts, for programs that show them.
+pub use codex_sandbox_linux as linux;

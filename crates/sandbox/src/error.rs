@@ -1,0 +1,226 @@
+//! Failures of ours: stable code, stage, object, system error, remedy.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use codex_sandbox_policy::error::PolicyError;
+
+use crate::enforcement::Enforcement;
+
+/// Why a command could not be run in the sandbox.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The policy is wrong, or does not fit this machine.
+    #[error(transparent)]
+    Policy(#[from] PolicyError),
+    /// Nothing here can enforce it.
+    #[error("{why}")]
+    NothingToEnforceWith {
+        /// What is missing.
+        why: String,
+    },
+    /// Less would be enforced than was required.
+    #[error("full enforcement is required, and here it would be partial: {}", gaps(enforcement))]
+    TooWeak {
+        /// What would be enforced.
+        enforcement: Enforcement,
+    },
+    /// The working directory cannot be found out or entered.
+    #[error("the working directory {}: {source}", .path.display())]
+    WorkingDirectory {
+        /// The directory.
+        path: PathBuf,
+        /// The system's error.
+        source: io::Error,
+    },
+    /// The folder for private temporary files cannot be used.
+    #[error("the state folder {}: {source}", .path.display())]
+    State {
+        /// The folder.
+        path: PathBuf,
+        /// The system's error.
+        source: io::Error,
+    },
+    /// The program or its environment.
+    #[cfg(target_os = "linux")]
+    #[error(transparent)]
+    Run(#[from] codex_sandbox_linux::error::RunError),
+    /// A system call of the launcher.
+    #[error("{what}: {source}")]
+    Io {
+        /// Which.
+        what: &'static str,
+        /// The system's error.
+        source: io::Error,
+    },
+}
+
+fn gaps(enforcement: &Enforcement) -> String {
+    enforcement.gaps.iter().map(|gap| gap.what.as_str()).collect::<Vec<_>>().join("; ")
+}
+
+impl Error {
+    /// A stable name for programs.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Policy(error) => error.code(),
+            Self::NothingToEnforceWith { .. } => "backend.none",
+            Self::TooWeak { .. } => "backend.too-weak",
+            Self::WorkingDirectory { .. } => "run.working-directory",
+            Self::State { .. } => "run.state-folder",
+            #[cfg(target_os = "linux")]
+            Self::Run(error) => run::code(error),
+            Self::Io { .. } => "run.system",
+        }
+    }
+
+    /// The step that failed.
+    pub fn stage(&self) -> &'static str {
+        match self {
+            Self::Policy(_) => "policy",
+            Self::NothingToEnforceWith { .. } | Self::TooWeak { .. } => "plan",
+            Self::WorkingDirectory { .. } | Self::State { .. } | Self::Io { .. } => "prepare",
+            #[cfg(target_os = "linux")]
+            Self::Run(error) => run::stage(error),
+        }
+    }
+
+    /// The path or object it is about.
+    pub fn object(&self) -> Option<&Path> {
+        match self {
+            Self::Policy(error) => error.object(),
+            Self::WorkingDirectory { path, .. } | Self::State { path, .. } => Some(path),
+            #[cfg(target_os = "linux")]
+            Self::Run(error) => run::object(error),
+            _ => None,
+        }
+    }
+
+    /// The system's error behind it.
+    pub fn os_error(&self) -> Option<&io::Error> {
+        match self {
+            Self::Policy(error) => error.os_error(),
+            Self::WorkingDirectory { source, .. } | Self::State { source, .. } | Self::Io { source, .. } => {
+                Some(source)
+            }
+            #[cfg(target_os = "linux")]
+            Self::Run(error) => run::os_error(error),
+            _ => None,
+        }
+    }
+
+    /// What to do about it.
+    pub fn remedy(&self) -> String {
+        match self {
+            Self::Policy(error) => error.remedy(),
+            Self::NothingToEnforceWith { .. } => {
+                "`codex-sandbox doctor` shows what this machine offers and what to change".to_owned()
+            }
+            Self::TooWeak { enforcement } => {
+                let remedies: Vec<&str> = enforcement.gaps.iter().map(|gap| gap.remedy.as_str()).collect();
+                format!("{}; or leave out `--require full`", remedies.join("; "))
+            }
+            Self::WorkingDirectory { .. } => {
+                "change to a folder that exists, or name one with --cwd".to_owned()
+            }
+            Self::State { .. } => "set XDG_CACHE_HOME to a folder of your own that can be written".to_owned(),
+            #[cfg(target_os = "linux")]
+            Self::Run(error) => run::remedy(error),
+            Self::Io { .. } => "try again; `codex-sandbox doctor` shows what this machine offers".to_owned(),
+        }
+    }
+
+    /// The exit code of a launcher that reports this error: 127 not found, 126 not executable, 125 the sandbox failed.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            #[cfg(target_os = "linux")]
+            Self::Run(codex_sandbox_linux::error::RunError::NotFound { .. }) => 127,
+            #[cfg(target_os = "linux")]
+            Self::Run(codex_sandbox_linux::error::RunError::NotExecutable { .. }) => 126,
+            _ => 125,
+        }
+    }
+}
+
+#[cfg(target_os = "linux")]
+mod run {
+    use super::{Path, io};
+    use codex_sandbox_linux::error::{RunError, Stage};
+
+    pub fn code(error: &RunError) -> &'static str {
+        match error {
+            RunError::NamespacesRefused { .. } => "run.namespaces-refused",
+            RunError::Setup { stage, .. } => match stage {
+                Stage::Prepare => "run.prepare",
+                Stage::Namespaces => "run.namespaces",
+                Stage::Network => "run.network",
+                Stage::Mounts => "run.mounts",
+                Stage::WorkingDirectory => "run.working-directory",
+                Stage::Landlock => "run.landlock",
+                Stage::Capabilities => "run.capabilities",
+                Stage::Limits => "run.limits",
+                Stage::Seccomp => "run.seccomp",
+                Stage::Exec => "run.exec",
+            },
+            RunError::NotFound { .. } => "run.not-found",
+            RunError::NotExecutable { .. } => "run.not-executable",
+            RunError::NulByte { .. } => "run.nul-byte",
+            RunError::Killed => "run.killed",
+        }
+    }
+
+    pub fn stage(error: &RunError) -> &'static str {
+        match error {
+            RunError::Setup { stage, .. } => stage.name(),
+            RunError::NamespacesRefused { .. } => "namespaces",
+            RunError::NotFound { .. } | RunError::NotExecutable { .. } | RunError::NulByte { .. } => "exec",
+            RunError::Killed => "run",
+        }
+    }
+
+    pub fn object(error: &RunError) -> Option<&Path> {
+        match error {
+            RunError::Setup { object, .. } => Some(object),
+            RunError::NotFound { program } | RunError::NotExecutable { program, .. } => Some(program),
+            _ => None,
+        }
+    }
+
+    pub fn os_error(error: &RunError) -> Option<&io::Error> {
+        match error {
+            RunError::Setup { source, .. }
+            | RunError::NamespacesRefused { source, .. }
+            | RunError::NotExecutable { source, .. } => Some(source),
+            _ => None,
+        }
+    }
+
+    pub fn remedy(error: &RunError) -> String {
+        let text = match error {
+            RunError::NamespacesRefused { .. } => {
+                "allow user namespaces (sysctl user.max_user_namespaces, kernel.unprivileged_userns_clone, \
+                 kernel.apparmor_restrict_unprivileged_userns)"
+            }
+            RunError::Setup { stage: Stage::Mounts, .. } => {
+                "if the path was moved or replaced just now, try again; else see `codex-sandbox doctor`"
+            }
+            RunError::Setup { stage: Stage::WorkingDirectory, .. } => "change to a folder that exists",
+            RunError::Setup { stage: Stage::Exec, source, .. } if source.raw_os_error() == Some(7) => {
+                "the arguments and environment are too long for this system (ARG_MAX): pass data on standard input"
+            }
+            RunError::Setup { .. } => "`codex-sandbox doctor` shows what this machine offers",
+            RunError::NotFound { .. } => {
+                "check the name and PATH; a program in the working directory is ./NAME"
+            }
+            RunError::NotExecutable { source, .. } if source.raw_os_error() == Some(7) => {
+                "the arguments and environment are too long for this system (ARG_MAX): pass data on standard input"
+            }
+            RunError::NotExecutable { .. } => {
+                "make the file executable (chmod +x), and check its interpreter line"
+            }
+            RunError::NulByte { .. } => "remove the NUL byte",
+            RunError::Killed => "something outside killed the sandbox' first process; run the command again",
+        };
+        text.to_owned()
+    }
+}
