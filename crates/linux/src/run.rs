@@ -274,7 +274,10 @@ impl Running {
                 return Some(Err(RunError::Killed));
             }
         };
-        self.sandboxed.end();
+        match exit {
+            KILLED => self.sandboxed.end(),
+            _ => self.sandboxed.release(),
+        }
         let ended = Ended { exit, reports: std::mem::take(&mut state.reports) };
         state.ended = Some(ended.clone());
         Some(Ok(ended))

@@ -466,3 +466,22 @@ pub fn block_signals(signals: &[i32]) -> libc::sigset_t {
         old
     }
 }
+
+/// waitpid(2) without blocking: whether our child has ended (or is not ours any more).
+pub fn has_ended(pid: i32) -> bool {
+    let mut status = 0;
+    // SAFETY: `status` outlives the call.
+    unsafe { libc::waitpid(pid, &raw mut status, libc::WNOHANG) != 0 }
+}
+
+/// unshare(2) with CLONE_NEWNET.
+pub fn unshare_network() -> Result<(), Errno> {
+    // SAFETY: no memory is involved.
+    check(libc::c_long::from(unsafe { libc::unshare(libc::CLONE_NEWNET) })).map(drop)
+}
+
+/// setns(2): joins the network namespace of the process behind a pidfd.
+pub fn join_network(process: BorrowedFd<'_>) -> Result<(), Errno> {
+    // SAFETY: no memory is involved.
+    check(libc::c_long::from(unsafe { libc::setns(process.as_raw_fd(), libc::CLONE_NEWNET) })).map(drop)
+}

@@ -80,8 +80,10 @@ fn serve(launch: Launch<'_>) -> Result<(), Failure> {
         report: Some(command.report),
     }
     .run(deadline)?;
-    if plan.backend == Backend::Landlock {
-        super::orphans::end_all();
+    // Nothing of the tree lives when the launcher hears of its end; the namespaces are taken down after that.
+    match plan.backend {
+        Backend::Native => super::orphans::end_namespace(),
+        Backend::Landlock => super::orphans::end_all(),
     }
     if let Some(message) = ended {
         for report in broker.reports() {
@@ -130,10 +132,10 @@ fn build(launch: &Launch<'_>) -> Result<Option<OwnedFd>, Failure> {
         namespaces::map_own_ids(&plan.identity)?;
     }
     undumpable()?;
-    if plan.namespaces.iter().any(|name| name == "net") {
-        namespaces::loopback_up()?;
-    }
+    let network = plan.namespaces.iter().any(|name| name == "net");
+    let network = network.then(namespaces::NetworkHelper::start).transpose()?;
     let mounted = mounts::build(plan)?;
+    network.map_or(Ok(()), namespaces::NetworkHelper::join)?;
     namespaces::keep_broker_capabilities(plan.identity.uid == 0)?;
     Ok(mounted.proc)
 }

@@ -8,6 +8,7 @@ mod orphans;
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
+use std::sync::{Mutex, PoisonError};
 
 use rustix::io::Errno;
 use rustix::net::RecvFlags;
@@ -47,6 +48,7 @@ pub fn launch(
         object,
         errno: Errno::from_io_error(&error).unwrap_or(Errno::IO),
     })?;
+    reap_released();
     let prepare = |what: &'static str| Failure::at(Stage::Prepare, what);
     let (control, theirs) = wire::pair().map_err(prepare("socketpair"))?;
     let launcher = rustix::process::pidfd_open(rustix::process::getpid(), PidfdFlags::empty())
@@ -132,7 +134,7 @@ fn clone_flags(plan: &LinuxPlan) -> u64 {
         "pid" => libc::CLONE_NEWPID,
         "ipc" => libc::CLONE_NEWIPC,
         "uts" => libc::CLONE_NEWUTS,
-        "net" => libc::CLONE_NEWNET,
+        // The network namespace is made by a helper, at the same time as the mounts.
         _ => 0,
     };
     plan.namespaces.iter().map(|name| flag(name) as u64).sum()
@@ -165,7 +167,26 @@ fn wait_for_start(sandboxed: &Sandboxed) -> Result<(), Failure> {
     }
 }
 
+/// pid 1s that have reported their command's end, and whose own was not waited for.
+static RELEASED: Mutex<Vec<i32>> = Mutex::new(Vec::new());
+
+fn reap_released() {
+    let mut released = RELEASED.lock().unwrap_or_else(PoisonError::into_inner);
+    released.retain(|pid| !sys::has_ended(*pid));
+}
+
 impl Sandboxed {
+    /// The command has ended, and with it all of its tree: pid 1 only has its namespaces to take down, for which nobody
+    /// needs to wait. (A cgroup can only be removed after that.)
+    pub fn release(&self) {
+        if self.cgroup.is_some() {
+            let _reaped = sys::wait_pid(self.pid);
+            return;
+        }
+        RELEASED.lock().unwrap_or_else(PoisonError::into_inner).push(self.pid);
+        reap_released();
+    }
+
     /// Kills pid 1, and with it the whole tree, and waits for its end.
     pub fn end(&self) {
         let _already_gone = sys::pidfd_signal(self.pidfd.as_fd(), libc::SIGKILL);

@@ -116,6 +116,8 @@ fn overlay(lower: &Path, upper: &Path, work: &Path) -> Result<OwnedFd, Errno> {
         fsconfig_set_string(context.as_fd(), *key, fd_path(fd.as_fd()))?;
     }
     fsconfig_set_flag(context.as_fd(), c"userxattr")?;
+    // Temporary files need not survive a crash of the machine; without this, unmounting flushes the whole file system.
+    fsconfig_set_flag(context.as_fd(), c"volatile")?;
     fsconfig_create(context.as_fd())?;
     let attributes = MountAttrFlags::MOUNT_ATTR_NOSUID | MountAttrFlags::MOUNT_ATTR_NODEV;
     fsmount(context.as_fd(), FsMountFlags::FSMOUNT_CLOEXEC, attributes)
@@ -289,8 +291,27 @@ fn hide(path: &Path, folder: bool) -> Result<(), Failure> {
     attach_to(&clone, &target).map_err(fail(path))
 }
 
+/// Removes overlayfs' mark that its last mount was volatile, which would keep it from being mounted again: nothing was
+/// lost. The mark lies in folders of mode 000. None of this is there before the first run.
+fn clear_volatile_mark(work: &Path) {
+    let incompat = work.join("work/incompat");
+    let mark = incompat.join("volatile");
+    for folder in [&work.join("work"), &incompat, &mark] {
+        if rustix::fs::chmod(folder, Mode::from_raw_mode(0o700)).is_err() {
+            return;
+        }
+    }
+    let _none = rustix::fs::unlink(mark.join("dirty"));
+    let _none = rustix::fs::rmdir(&mark);
+}
+
 /// Makes the private folders of a plan on the host, with modes that keep other users out.
 pub fn make_private_dirs(plan: &LinuxPlan) -> Result<(), Failure> {
+    for mount in &plan.mounts {
+        if let Mount::Overlay { work, .. } = mount {
+            clear_volatile_mark(work);
+        }
+    }
     for dir in &plan.private_dirs {
         if rustix::fs::stat(dir).is_ok() {
             continue;

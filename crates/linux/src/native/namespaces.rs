@@ -1,6 +1,6 @@
 //! What is done right after clone(2): id maps, loopback, capabilities.
 
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketFlags, SocketType};
@@ -9,6 +9,7 @@ use rustix::thread::{CapabilitySet, CapabilitySets};
 use crate::error::{Failure, Stage};
 use crate::facts::Identity;
 use crate::sys;
+use crate::wire::FromInit;
 
 /// Maps the caller's own ids, from inside the new user namespace. (Root's ranges are written by the launcher.)
 pub fn map_own_ids(identity: &Identity) -> Result<(), Failure> {
@@ -32,8 +33,63 @@ fn write(path: &str, content: &str) -> Result<(), Failure> {
         .map_err(Failure::at(Stage::Namespaces, path))
 }
 
+/// A network namespace in the making.
+///
+/// Making one takes the kernel longer than everything else together, so a helper process does it while pid 1 mounts.
+pub struct NetworkHelper {
+    pid: i32,
+    ready: OwnedFd,
+}
+
+impl NetworkHelper {
+    /// Starts the helper.
+    pub fn start() -> Result<Self, Failure> {
+        let fail = |errno| Failure::at(Stage::Network, "helper")(errno);
+        let (ready, theirs) = crate::wire::pair().map_err(fail)?;
+        // SAFETY: pid 1 has no other thread.
+        let pid = unsafe { sys::fork() }.map_err(fail)?;
+        if pid != 0 {
+            return Ok(Self { pid, ready });
+        }
+        drop(ready);
+        if let Err(failure) = make_network() {
+            FromInit::Failed(failure).send(theirs.as_fd());
+        } else {
+            FromInit::Started.send(theirs.as_fd());
+        }
+        // Until pid 1 has joined the namespace and closed its end.
+        let mut none = [0_u8];
+        let _closed = rustix::io::read(&theirs, &mut none);
+        sys::exit_now(0)
+    }
+
+    /// Moves pid 1 into the new network namespace.
+    pub fn join(self) -> Result<(), Failure> {
+        let fail = |errno| Failure::at(Stage::Network, "setns")(errno);
+        match FromInit::receive(self.ready.as_fd(), rustix::net::RecvFlags::empty()).map_err(fail)? {
+            Some(FromInit::Started) => {}
+            Some(FromInit::Failed(failure)) => return Err(failure),
+            _ => return Err(fail(Errno::CHILD)),
+        }
+        let pid = rustix::process::Pid::from_raw(self.pid).ok_or_else(|| fail(Errno::SRCH))?;
+        let helper = rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::empty()).map_err(fail)?;
+        sys::join_network(helper.as_fd()).map_err(fail)?;
+        drop(self.ready);
+        sys::wait_pid(self.pid).map(drop).map_err(fail)
+    }
+}
+
+fn make_network() -> Result<(), Failure> {
+    // setns(2) asks whether pid 1 may look into the helper, which is refused for a process that cannot be dumped. Nobody
+    // else is in this pid namespace yet.
+    rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::Dumpable)
+        .map_err(Failure::at(Stage::Network, "PR_SET_DUMPABLE"))?;
+    sys::unshare_network().map_err(Failure::at(Stage::Namespaces, "unshare CLONE_NEWNET"))?;
+    loopback_up()
+}
+
 /// Brings the loopback interface of a new network namespace up.
-pub fn loopback_up() -> Result<(), Failure> {
+fn loopback_up() -> Result<(), Failure> {
     let fail = |errno| Failure::at(Stage::Network, "loopback")(errno);
     let socket = rustix::net::socket_with(AddressFamily::INET, SocketType::DGRAM, SocketFlags::CLOEXEC, None)
         .map_err(fail)?;

@@ -1,4 +1,4 @@
-//! Ending what a command leaves behind where there is no pid namespace that would: the fallback backend.
+//! Ending what a command leaves behind, before its end is reported.
 
 use rustix::process::Pid;
 
@@ -12,7 +12,17 @@ pub fn adopt() -> Result<(), Failure> {
         .map_err(Failure::at(Stage::Prepare, "PR_SET_CHILD_SUBREAPER"))
 }
 
-/// Kills children until none is left. Killing a parent hands its children to us, so each round reaches deeper.
+/// As pid 1 of a namespace: kills and reaps every other process of it. (The kernel would do the same at our own end, but
+/// only after it has taken the mounts down.)
+pub fn end_namespace() {
+    // kill(2): -1 is every process that the caller may signal, pid 1 and itself left out.
+    if sys::kill(-1, libc::SIGKILL).is_err() {
+        return;
+    }
+    while rustix::process::waitpid(None::<Pid>, rustix::process::WaitOptions::empty()).is_ok() {}
+}
+
+/// Without a pid namespace: kills children until none is left. Killing a parent hands its children to us, so each round reaches deeper.
 pub fn end_all() {
     loop {
         let children = children();

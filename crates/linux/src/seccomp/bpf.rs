@@ -5,6 +5,7 @@
 use libc::sock_filter;
 
 const LD_W_ABS: u16 = (libc::BPF_LD | libc::BPF_W | libc::BPF_ABS) as u16;
+const JA: u16 = (libc::BPF_JMP | libc::BPF_JA) as u16;
 const JEQ: u16 = (libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K) as u16;
 const JGE: u16 = (libc::BPF_JMP | libc::BPF_JGE | libc::BPF_K) as u16;
 const JSET: u16 = (libc::BPF_JMP | libc::BPF_JSET | libc::BPF_K) as u16;
@@ -54,105 +55,117 @@ pub enum When {
 /// Conditions that must all hold, and what follows.
 pub type Rule<'a> = (&'a [When], Action);
 
-/// The program under construction. Rules are tested in the order of their addition.
-#[derive(Default)]
-pub struct Program {
+/// The answer for one system call number: a list of rules, and what holds when none applies.
+struct Entry {
+    nr: u32,
     code: Vec<sock_filter>,
 }
 
+/// The filter under construction.
+///
+/// The kernel runs a new filter once for every system call number, to learn which are always allowed; so numbers are
+/// looked up by bisection, which also keeps the price of a tested call low.
+pub struct Program {
+    arch: u32,
+    x32_bit: Option<u32>,
+    entries: Vec<Entry>,
+}
+
+/// Numbers that are compared one by one at the end of a bisection.
+const LEAF: usize = 4;
+
 impl Program {
-    /// Starts with the architecture test: any other entry (32-bit, x32) fails with ENOSYS.
+    /// Any other architecture, and x32, will be answered with ENOSYS.
     pub fn new(arch: u32, x32_bit: Option<u32>) -> Self {
-        let mut program = Self::default();
-        program.load(ARCH);
-        program.op(JEQ, 1, 0, arch);
-        program.ret(Action::Errno(libc::ENOSYS));
-        program.load(NR);
-        if let Some(bit) = x32_bit {
-            program.op(JGE, 0, 1, bit);
-            program.ret(Action::Errno(libc::ENOSYS));
-        }
-        program
+        Self { arch, x32_bit, entries: Vec::new() }
     }
 
-    /// `nr` always gets `action`.
+    /// `nr` always gets `action`. The first answer for a number holds.
     pub fn always(&mut self, nr: i64, action: Action) {
-        self.op(JEQ, 0, 1, nr as u32);
-        self.ret(action);
-    }
-
-    /// Numbers from `first` on get `action`.
-    pub fn from_number(&mut self, first: u32, action: Action) {
-        self.op(JGE, 0, 1, first);
-        self.ret(action);
+        self.conditional(nr, &[], action);
     }
 
     /// `nr` gets the action of the first rule whose conditions all hold, else `otherwise`.
     pub fn conditional(&mut self, nr: i64, rules: &[Rule<'_>], otherwise: Action) {
-        let mut body = Self::default();
+        let nr = nr as u32;
+        if self.entries.iter().any(|entry| entry.nr == nr) {
+            return;
+        }
+        let mut code = Vec::new();
         for (conditions, action) in rules {
-            body.rule(conditions, *action);
+            rule(&mut code, conditions, *action);
         }
-        body.ret(otherwise);
-        let skip = u8::try_from(body.code.len()).expect("a rule has fewer than 256 instructions");
-        self.op(JEQ, 0, skip, nr as u32);
-        self.code.append(&mut body.code);
+        code.push(ret(otherwise));
+        self.entries.push(Entry { nr, code });
     }
 
-    /// Ends the program with the default action.
-    pub fn finish(mut self, action: Action) -> Vec<sock_filter> {
-        self.ret(action);
-        self.code
+    /// The whole program. Numbers from `first_unknown` on get ENOSYS, all others without an entry `otherwise`.
+    pub fn finish(mut self, first_unknown: u32, otherwise: Action) -> Vec<sock_filter> {
+        let mut code = vec![load(ARCH), op(JEQ, 1, 0, self.arch), ret(Action::Errno(libc::ENOSYS)), load(NR)];
+        let limit = self.x32_bit.map_or(first_unknown, |bit| bit.min(first_unknown));
+        code.extend([op(JGE, 0, 1, limit), ret(Action::Errno(libc::ENOSYS))]);
+        self.entries.sort_by_key(|entry| entry.nr);
+        code.extend(bisect(&self.entries, otherwise));
+        code
     }
+}
 
-    fn rule(&mut self, conditions: &[When], action: Action) {
-        let mut tests = Vec::new();
-        for when in conditions {
-            self.test(*when);
-            tests.push(self.code.len() - 1);
+fn bisect(entries: &[Entry], otherwise: Action) -> Vec<sock_filter> {
+    if entries.len() <= LEAF {
+        let mut code = Vec::new();
+        for entry in entries {
+            let skip = u8::try_from(entry.code.len()).expect("an entry has fewer than 256 instructions");
+            code.push(op(JEQ, 0, skip, entry.nr));
+            code.extend_from_slice(&entry.code);
         }
-        self.ret(action);
-        // A test that fails skips the rest of the rule.
-        let end = self.code.len();
-        for at in tests {
-            self.code[at].jf = u8::try_from(end - at - 1).expect("a rule has fewer than 256 instructions");
+        code.push(ret(otherwise));
+        return code;
+    }
+    let (low, high) = entries.split_at(entries.len() / 2);
+    let low = bisect(low, otherwise);
+    let jump = u32::try_from(low.len()).expect("a filter has fewer than 4096 instructions");
+    let mut code = vec![op(JGE, 0, 1, high[0].nr), op(JA, 0, 0, jump)];
+    code.extend(low);
+    code.extend(bisect(high, otherwise));
+    code
+}
+
+fn rule(code: &mut Vec<sock_filter>, conditions: &[When], action: Action) {
+    let mut tests = Vec::new();
+    for when in conditions {
+        test(code, *when);
+        tests.push(code.len() - 1);
+    }
+    code.push(ret(action));
+    // A test that fails skips the rest of the rule.
+    let end = code.len();
+    for at in tests {
+        code[at].jf = u8::try_from(end - at - 1).expect("a rule has fewer than 256 instructions");
+    }
+}
+
+fn test(code: &mut Vec<sock_filter>, when: When) {
+    // Little-endian on every architecture that we build for: the low half of an argument comes first.
+    let argument = |arg: u8| load(ARGS + 8 * u32::from(arg));
+    match when {
+        When::AnyBit(arg, bits) => code.extend([argument(arg), op(JSET, 0, 0, bits)]),
+        When::MaskedEq(arg, mask, value) => {
+            code.extend([argument(arg), op(AND, 0, 0, mask), op(JEQ, 0, 0, value)]);
         }
+        When::Eq(arg, value) => code.extend([argument(arg), op(JEQ, 0, 0, value)]),
     }
+}
 
-    fn test(&mut self, when: When) {
-        match when {
-            When::AnyBit(arg, bits) => {
-                self.load_arg(arg);
-                self.op(JSET, 0, 0, bits);
-            }
-            When::MaskedEq(arg, mask, value) => {
-                self.load_arg(arg);
-                self.op(AND, 0, 0, mask);
-                self.op(JEQ, 0, 0, value);
-            }
-            When::Eq(arg, value) => {
-                self.load_arg(arg);
-                self.op(JEQ, 0, 0, value);
-            }
-        }
-    }
+fn load(offset: u32) -> sock_filter {
+    op(LD_W_ABS, 0, 0, offset)
+}
 
-    fn load_arg(&mut self, arg: u8) {
-        // Little-endian on every architecture that we build for: the low half comes first.
-        self.load(ARGS + 8 * u32::from(arg));
-    }
+fn ret(action: Action) -> sock_filter {
+    op(RET, 0, 0, action.value())
+}
 
-    fn load(&mut self, offset: u32) {
-        self.op(LD_W_ABS, 0, 0, offset);
-    }
-
-    fn ret(&mut self, action: Action) {
-        self.op(RET, 0, 0, action.value());
-    }
-
-    fn op(&mut self, code: u16, jt: u8, jf: u8, k: u32) {
-        self.code.push(sock_filter { code, jt, jf, k });
-    }
+fn op(code: u16, jt: u8, jf: u8, k: u32) -> sock_filter {
+    sock_filter { code, jt, jf, k }
 }
 
 /// Runs a program on made-up data: the reference that the tests hold the assembled filters against.
@@ -174,6 +187,7 @@ pub fn evaluate(program: &[sock_filter], arch: u32, nr: u32, args: [u64; 6]) -> 
         match op.code {
             LD_W_ABS => a = word(op.k),
             AND => a &= op.k,
+            JA => at += op.k as usize,
             JEQ => at += jump(a == op.k),
             JGE => at += jump(a >= op.k),
             JSET => at += jump(a & op.k != 0),
