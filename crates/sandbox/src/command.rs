@@ -163,6 +163,7 @@ impl<'a> Command<'a> {
         let Some(plan) = self.sandbox.linux_plan() else {
             return self.start_unsandboxed(streams);
         };
+        self.sandbox.resolved().check_runnable()?;
         let enforcement = Enforcement::from(plan);
         self.sandbox.check_strength(&enforcement)?;
         // Kept for a second try: a machine says only when asked that it refuses namespaces.

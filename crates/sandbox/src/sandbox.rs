@@ -86,6 +86,14 @@ impl Sandbox {
         &self.plan
     }
 
+    /// What the user should hear before a run, one line each.
+    pub fn notices(&self) -> &[String] {
+        match self.linux_plan() {
+            Some(plan) => &plan.notices,
+            None => &self.resolved.notices,
+        }
+    }
+
     /// The path rules.
     pub fn rules(&self) -> PathRules {
         match &self.plan {

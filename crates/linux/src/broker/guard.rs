@@ -153,7 +153,10 @@ impl Broker<'_> {
     pub fn holds_a_rule(&self, path: &Path) -> bool {
         let policy = &self.plan.policy;
         let roots = policy.roots.iter().map(|root| &root.path);
-        let mut paths = roots.chain(&policy.deny_read).chain(policy.git_dirs.iter().map(|dir| &dir.path));
+        let mut paths = roots
+            .chain(&policy.deny_read)
+            .chain(&policy.pins)
+            .chain(policy.git_dirs.iter().map(|dir| &dir.path));
         paths.any(|rule| rule.starts_with(path))
     }
 }

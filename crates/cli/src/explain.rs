@@ -1,0 +1,147 @@
+//! `codex-sandbox explain`: allowed or denied, and by which rule.
+
+use std::ffi::{OsStr, OsString};
+use std::fmt::Write as _;
+use std::io::Write;
+use std::path::{Component, Path, PathBuf};
+use std::process::ExitCode;
+
+use codex_sandbox::policy::policy::{AllowedHost, Mode};
+use codex_sandbox::{Access, Resolved, Rule, Sandbox};
+use serde::Serialize;
+
+use crate::args::{ExplainArgs, Operation};
+use crate::config;
+use crate::failure::Failure;
+
+/// One answer.
+#[derive(Debug, Serialize)]
+struct Answer {
+    subject: String,
+    kind: &'static str,
+    allowed: bool,
+    rule: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    detail: Option<Rule>,
+}
+
+/// Answers; exit code 1 when something is denied.
+pub fn run(args: &ExplainArgs) -> Result<ExitCode, Failure> {
+    let intent = config::read(&args.policy)?;
+    let sandbox = intent.builder().build()?;
+    let answers: Vec<Answer> =
+        args.subjects.iter().map(|subject| answer(&sandbox, args.op, subject)).collect();
+    let text = if args.json { format!("{:#}\n", serde_json::json!(answers)) } else { describe(&answers) };
+    std::io::stdout().write_all(text.as_bytes())?;
+    let all = answers.iter().all(|answer| answer.allowed);
+    Ok(if all { ExitCode::SUCCESS } else { ExitCode::from(1) })
+}
+
+fn answer(sandbox: &Sandbox, op: Operation, subject: &OsString) -> Answer {
+    match host(subject) {
+        Some(host) => network(sandbox.resolved(), host),
+        None => path(sandbox, op, Path::new(subject)),
+    }
+}
+
+/// `HOST:PORT`, unless a file of that name exists. A path has a slash, or no port.
+fn host(subject: &OsStr) -> Option<AllowedHost> {
+    let text = subject.to_str()?;
+    if text.contains('/') || Path::new(subject).exists() {
+        return None;
+    }
+    AllowedHost::parse(text).filter(|host| host.port.is_some())
+}
+
+fn network(resolved: &Resolved, host: AllowedHost) -> Answer {
+    let name = host.host.to_ascii_lowercase();
+    let loopback = name == "localhost" || name.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback());
+    let (allowed, rule) = if resolved.network_access {
+        (true, "network_access = true: outbound network is open".to_owned())
+    } else if loopback {
+        (true, "loopback of the sandbox itself: servers that the command starts, never the host's".to_owned())
+    } else {
+        (false, "network_access = false: the command has no network".to_owned())
+    };
+    Answer { subject: host.to_string(), kind: "host", allowed, rule, detail: None }
+}
+
+fn path(sandbox: &Sandbox, op: Operation, path: &Path) -> Answer {
+    let canonical = canonical(&sandbox.resolved().cwd.join(path));
+    if sandbox.resolved().mode == Mode::DangerFullAccess {
+        let rule = "sandbox_mode = danger-full-access: nothing is enforced".to_owned();
+        return Answer {
+            subject: canonical.display().to_string(),
+            kind: "path",
+            allowed: true,
+            rule,
+            detail: None,
+        };
+    }
+    let verdict = sandbox.rules().decide(&canonical);
+    let needed = match op {
+        Operation::Read => Access::Read,
+        Operation::Write => Access::Write,
+    };
+    Answer {
+        subject: canonical.display().to_string(),
+        kind: "path",
+        allowed: verdict.access >= needed,
+        rule: in_words(&verdict.rule),
+        detail: Some(verdict.rule),
+    }
+}
+
+/// realpath(3) of the longest part that exists, the rest as written.
+fn canonical(path: &Path) -> PathBuf {
+    let mut rest = Vec::new();
+    let mut at = path;
+    loop {
+        if let Ok(real) = std::fs::canonicalize(at) {
+            return rest.iter().rev().fold(real, |path, part| apply(path, *part));
+        }
+        let Some(part) = at.components().next_back() else { return path.to_path_buf() };
+        rest.push(part);
+        match at.parent() {
+            Some(parent) => at = parent,
+            None => return path.to_path_buf(),
+        }
+    }
+}
+
+fn apply(mut path: PathBuf, part: Component<'_>) -> PathBuf {
+    match part {
+        Component::ParentDir => {
+            path.pop();
+        }
+        Component::CurDir => {}
+        other => path.push(other),
+    }
+    path
+}
+
+fn in_words(rule: &Rule) -> String {
+    match rule {
+        Rule::Default => "no rule names it: readable as you may read it, not writable".to_owned(),
+        Rule::Root { root } => format!("inside the writable folder {}", root.display()),
+        Rule::Private { root } => format!("inside {}, which is private to the sandbox", root.display()),
+        Rule::Protected { path, name } => {
+            format!("{name} is a protected name: {} stays read-only", path.display())
+        }
+        Rule::GitDir { path } => {
+            format!("{} is a git directory that a .git file or link leads to", path.display())
+        }
+        Rule::GitData { path } => format!("git's own data in {} (sandbox.git = commit)", path.display()),
+        Rule::GitCode { path, why } => format!("in the git directory {}: {why}", path.display()),
+        Rule::DenyRead { path } => format!("deny_read names {}", path.display()),
+    }
+}
+
+fn describe(answers: &[Answer]) -> String {
+    let mut text = String::new();
+    for answer in answers {
+        let verdict = if answer.allowed { "allowed" } else { "denied " };
+        let _ = writeln!(text, "{verdict}  {}\n         {}", answer.subject, answer.rule);
+    }
+    text
+}
