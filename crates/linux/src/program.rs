@@ -29,7 +29,8 @@ pub fn find(program: &OsStr, path: Option<&OsStr>, cwd: &Path) -> Result<PathBuf
         let file = cwd.join(OsStr::from_bytes(dir)).join(program);
         match check(&file) {
             Ok(()) => return Ok(file),
-            Err(error) => refused = refused.or(error),
+            // A folder in PATH that cannot be searched says nothing about the program.
+            Err(error) => refused = refused.or(error.filter(|_| std::fs::symlink_metadata(&file).is_ok())),
         }
     }
     Err(refused.unwrap_or_else(not_found))

@@ -378,8 +378,11 @@ pub fn socket_option(socket: BorrowedFd<'_>, option: i32) -> Result<i32, Errno> 
 /// Overwrites this process' argument and environment strings with zeros: they are a copy of the launcher's, and
 /// /proc/PID/cmdline shows them to every process of the sandbox.
 pub fn wipe_argv_and_environment() {
-    let Ok(stat) = std::fs::read("/proc/self/stat") else { return };
-    for (start, end) in string_areas(&stat) {
+    let flags = rustix::fs::OFlags::RDONLY | rustix::fs::OFlags::CLOEXEC;
+    let Ok(file) = rustix::fs::open(c"/proc/self/stat", flags, rustix::fs::Mode::empty()) else { return };
+    let mut stat = [0_u8; 2048];
+    let Ok(length) = rustix::io::read(&file, &mut stat) else { return };
+    for (start, end) in string_areas(&stat[..length]) {
         // SAFETY: the kernel says that the area from start to end is this process' own, mapped, writable stack memory that
         // holds the strings; the process is a copy (no memory shared) and uses neither afterwards.
         unsafe { std::ptr::write_bytes(start as *mut u8, 0, (end - start) as usize) };
@@ -474,14 +477,8 @@ pub fn has_ended(pid: i32) -> bool {
     unsafe { libc::waitpid(pid, &raw mut status, libc::WNOHANG) != 0 }
 }
 
-/// unshare(2) with CLONE_NEWNET.
-pub fn unshare_network() -> Result<(), Errno> {
+/// unshare(2) with CLONE_FILES: from now on the descriptor table is this process' own.
+pub fn unshare_files() -> Result<(), Errno> {
     // SAFETY: no memory is involved.
-    check(libc::c_long::from(unsafe { libc::unshare(libc::CLONE_NEWNET) })).map(drop)
-}
-
-/// setns(2): joins the network namespace of the process behind a pidfd.
-pub fn join_network(process: BorrowedFd<'_>) -> Result<(), Errno> {
-    // SAFETY: no memory is involved.
-    check(libc::c_long::from(unsafe { libc::setns(process.as_raw_fd(), libc::CLONE_NEWNET) })).map(drop)
+    check(libc::c_long::from(unsafe { libc::unshare(libc::CLONE_FILES) })).map(drop)
 }

@@ -1,7 +1,7 @@
 //! The command's process, from fork to execve(2).
 
 use std::ffi::{CStr, CString};
-use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
+use std::os::fd::{BorrowedFd, FromRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use rustix::io::Errno;
@@ -54,16 +54,16 @@ pub struct Entry<'a> {
     /// The program.
     pub image: &'a Image,
     /// Descriptors for 0, 1 and 2; all above 2.
-    pub stdio: [OwnedFd; 3],
+    pub stdio: &'a [OwnedFd; 3],
     /// Signal mask of the launcher.
     pub mask: &'a libc::sigset_t,
     /// To pid 1: the number of the listener first, later a failure. Closes at execve(2).
-    pub report: OwnedFd,
+    pub report: BorrowedFd<'a>,
 }
 
 /// Turns this process into the command. Returns only on failure.
-pub fn enter(entry: Entry<'_>) -> Failure {
-    match prepare(&entry) {
+pub fn enter(entry: &Entry<'_>) -> Failure {
+    match prepare(entry) {
         Err(failure) => failure,
         Ok(()) => Failure {
             stage: Stage::Exec,
@@ -74,11 +74,7 @@ pub fn enter(entry: Entry<'_>) -> Failure {
 }
 
 fn prepare(entry: &Entry<'_>) -> Result<(), Failure> {
-    // pid 1 fetches the listener with pidfd_getfd(2), which a process that cannot be dumped refuses. Until execve(2) nobody
-    // else is here; afterwards the kernel decides anew.
-    rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::Dumpable)
-        .map_err(Failure::at(Stage::Seccomp, "PR_SET_DUMPABLE"))?;
-    connect_stdio(&entry.stdio)?;
+    connect_stdio(entry.stdio)?;
     set_rlimits(entry.plan)?;
     rustix::thread::set_no_new_privs(true).map_err(Failure::at(Stage::Seccomp, "PR_SET_NO_NEW_PRIVS"))?;
     restrict_files(entry.plan)?;
@@ -87,7 +83,7 @@ fn prepare(entry: &Entry<'_>) -> Result<(), Failure> {
     }
     sys::default_sigpipe();
     let filter = seccomp::build(filter_spec(entry.plan));
-    hand_over_listener(&filter, &entry.report)?;
+    hand_over_listener(&filter, entry.report)?;
     sys::set_signal_mask(entry.mask);
     sys::cloexec_from(3);
     Ok(())
@@ -148,8 +144,8 @@ pub fn devices(plan: &LinuxPlan) -> Vec<PathBuf> {
     devices
 }
 
-/// Installs the filter, tells pid 1 the number of its listener, and waits until pid 1 has taken it.
-fn hand_over_listener(filter: &[libc::sock_filter], report: &OwnedFd) -> Result<(), Failure> {
+/// Installs the filter and tells pid 1, which shares the descriptor table, the number of its listener.
+fn hand_over_listener(filter: &[libc::sock_filter], report: BorrowedFd<'_>) -> Result<(), Failure> {
     let fail = |errno| Failure { stage: Stage::Seccomp, object: "seccomp".into(), errno };
     let killable = libc::SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV;
     let base = libc::SECCOMP_FILTER_FLAG_NEW_LISTENER;
@@ -159,8 +155,7 @@ fn hand_over_listener(filter: &[libc::sock_filter], report: &OwnedFd) -> Result<
         other => other,
     };
     let listener = listener.map_err(fail)?.ok_or_else(|| fail(Errno::INVAL))?;
-    rustix::io::write(report.as_fd(), &listener.as_raw_fd().to_le_bytes()).map_err(fail)?;
-    let mut taken = [0_u8];
-    rustix::io::retry_on_intr(|| rustix::io::read(report.as_fd(), &mut taken)).map_err(fail)?;
-    Ok(())
+    // pid 1 owns the descriptor from here; execve(2) closes the command's copy.
+    let number = std::os::fd::IntoRawFd::into_raw_fd(listener);
+    rustix::io::write(report, &number.to_le_bytes()).map(drop).map_err(fail)
 }

@@ -13,7 +13,7 @@ use crate::error::{Failure, Stage};
 use crate::native::command::{self, Entry, Image};
 use crate::native::{mounts, namespaces};
 use crate::plan::{Backend, LinuxPlan};
-use crate::sys;
+use crate::sys::{self, Cloned};
 use crate::wire::{FromInit, ToInit};
 
 /// What pid 1 is given by the launcher; it lives in the copied memory.
@@ -132,10 +132,10 @@ fn build(launch: &Launch<'_>) -> Result<Option<OwnedFd>, Failure> {
         namespaces::map_own_ids(&plan.identity)?;
     }
     undumpable()?;
-    let network = plan.namespaces.iter().any(|name| name == "net");
-    let network = network.then(namespaces::NetworkHelper::start).transpose()?;
+    if plan.namespaces.iter().any(|name| name == "net") {
+        namespaces::loopback_up()?;
+    }
     let mounted = mounts::build(plan)?;
-    network.map_or(Ok(()), namespaces::NetworkHelper::join)?;
     namespaces::keep_broker_capabilities(plan.identity.uid == 0)?;
     Ok(mounted.proc)
 }
@@ -181,6 +181,8 @@ struct Command {
     report: OwnedFd,
 }
 
+/// The command's process shares pid 1's descriptor table until both have what they need: the listener of its filter appears
+/// in pid 1's hands without a word, and the command need not wait for pid 1.
 fn start(
     plan: &LinuxPlan,
     image: &Image,
@@ -190,42 +192,41 @@ fn start(
     let fail = |errno| Failure { stage: Stage::Seccomp, object: "starting the command".into(), errno };
     let (ours, theirs) = crate::wire::pair().map_err(fail)?;
     // SAFETY: pid 1 has no other thread.
-    let pid = unsafe { sys::fork() }.map_err(fail)?;
-    if pid == 0 {
-        let report = theirs.try_clone().map_err(|_| fail(Errno::MFILE))?;
-        let failure = command::enter(Entry { plan, image, stdio, mask, report });
-        FromInit::Failed(failure).send(theirs.as_fd());
-        sys::exit_now(127);
-    }
+    let pid = match unsafe { sys::clone3(libc::CLONE_FILES as u64) }.map_err(fail)? {
+        Cloned::Child => {
+            let failure = command::enter(&Entry { plan, image, stdio: &stdio, mask, report: theirs.as_fd() });
+            FromInit::Failed(failure).send(theirs.as_fd());
+            sys::exit_now(127)
+        }
+        Cloned::Parent { pid, .. } => pid,
+    };
+    let listener = take_listener(&ours);
+    // The table becomes two; each closes what is the other's.
+    sys::unshare_files().map_err(fail)?;
     drop((stdio, theirs));
     close_own_stdio().map_err(fail)?;
-    let listener = take_listener(pid, &ours)?;
-    Ok(Command { pid, listener, report: ours })
+    Ok(Command { pid, listener: listener?, report: ours })
 }
 
 /// pid 1 must not hold the command's pipes open after the command closed them.
 fn close_own_stdio() -> Result<(), Errno> {
-    // For reading: the broker's Landlock domain has no device to write to, and pid 1 never writes.
+    // For reading: pid 1 never writes.
     let null = rustix::fs::open(c"/dev/null", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
     rustix::stdio::dup2_stdin(&null)?;
     rustix::stdio::dup2_stdout(&null)?;
     rustix::stdio::dup2_stderr(&null)
 }
 
-fn take_listener(pid: i32, report: &OwnedFd) -> Result<OwnedFd, Failure> {
+/// Reads the number of the listener, which is in our table already.
+fn take_listener(report: &OwnedFd) -> Result<OwnedFd, Failure> {
     let fail = |errno| Failure { stage: Stage::Seccomp, object: "taking the listener".into(), errno };
     let mut packet = [0_u8; 8192];
     let length = rustix::io::retry_on_intr(|| rustix::io::read(report, &mut packet)).map_err(fail)?;
-    let Some(number) = packet[..length].try_into().ok().map(i32::from_le_bytes) else {
+    match packet[..length].try_into().map(i32::from_le_bytes) {
+        Ok(number) => Ok(sys::own_fd(number.into())),
         // Not a number: the report of a failure, or nothing.
-        return Err(FromInit::decode_failure(&packet[..length]).unwrap_or_else(|| fail(Errno::PROTO)));
-    };
-    let pid = rustix::process::Pid::from_raw(pid).ok_or_else(|| fail(Errno::SRCH))?;
-    let pidfd = rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::empty()).map_err(fail)?;
-    let listener = rustix::process::pidfd_getfd(&pidfd, number, rustix::process::PidfdGetfdFlags::empty());
-    let listener = listener.map_err(fail)?;
-    rustix::io::write(report, &[1]).map_err(fail)?;
-    Ok(listener)
+        Err(_) => Err(FromInit::decode_failure(&packet[..length]).unwrap_or_else(|| fail(Errno::PROTO))),
+    }
 }
 
 /// Everything that pid 1 waits for.

@@ -134,7 +134,7 @@ fn clone_flags(plan: &LinuxPlan) -> u64 {
         "pid" => libc::CLONE_NEWPID,
         "ipc" => libc::CLONE_NEWIPC,
         "uts" => libc::CLONE_NEWUTS,
-        // The network namespace is made by a helper, at the same time as the mounts.
+        "net" => libc::CLONE_NEWNET,
         _ => 0,
     };
     plan.namespaces.iter().map(|name| flag(name) as u64).sum()

@@ -1,6 +1,6 @@
 //! What is done right after clone(2): id maps, loopback, capabilities.
 
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::AsFd;
 
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketFlags, SocketType};
@@ -9,13 +9,13 @@ use rustix::thread::{CapabilitySet, CapabilitySets};
 use crate::error::{Failure, Stage};
 use crate::facts::Identity;
 use crate::sys;
-use crate::wire::FromInit;
 
 /// Maps the caller's own ids, from inside the new user namespace. (Root's ranges are written by the launcher.)
 pub fn map_own_ids(identity: &Identity) -> Result<(), Failure> {
-    write("/proc/self/setgroups", "deny")?;
-    write("/proc/self/uid_map", &format!("{0} {0} 1\n", identity.uid))?;
-    write("/proc/self/gid_map", &format!("{0} {0} 1\n", identity.gid))
+    let own = "/proc/self";
+    write(own, "setgroups", "deny")?;
+    write(own, "uid_map", &format!("{0} {0} 1\n", identity.uid))?;
+    write(own, "gid_map", &format!("{0} {0} 1\n", identity.gid))
 }
 
 /// Maps all of root's ids to themselves, from outside.
@@ -23,73 +23,21 @@ pub fn map_ranges(pid: i32, identity: &Identity) -> Result<(), Failure> {
     let lines = |ranges: &[(u32, u32)]| {
         ranges.iter().map(|(first, count)| format!("{first} {first} {count}\n")).collect::<String>()
     };
-    write(&format!("/proc/{pid}/uid_map"), &lines(&identity.uid_ranges))?;
-    write(&format!("/proc/{pid}/gid_map"), &lines(&identity.gid_ranges))
+    let process = format!("/proc/{pid}");
+    write(&process, "uid_map", &lines(&identity.uid_ranges))?;
+    write(&process, "gid_map", &lines(&identity.gid_ranges))
 }
 
-fn write(path: &str, content: &str) -> Result<(), Failure> {
-    std::fs::write(path, content)
-        .map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::IO))
-        .map_err(Failure::at(Stage::Namespaces, path))
-}
-
-/// A network namespace in the making.
-///
-/// Making one takes the kernel longer than everything else together, so a helper process does it while pid 1 mounts.
-pub struct NetworkHelper {
-    pid: i32,
-    ready: OwnedFd,
-}
-
-impl NetworkHelper {
-    /// Starts the helper.
-    pub fn start() -> Result<Self, Failure> {
-        let fail = |errno| Failure::at(Stage::Network, "helper")(errno);
-        let (ready, theirs) = crate::wire::pair().map_err(fail)?;
-        // SAFETY: pid 1 has no other thread.
-        let pid = unsafe { sys::fork() }.map_err(fail)?;
-        if pid != 0 {
-            return Ok(Self { pid, ready });
-        }
-        drop(ready);
-        if let Err(failure) = make_network() {
-            FromInit::Failed(failure).send(theirs.as_fd());
-        } else {
-            FromInit::Started.send(theirs.as_fd());
-        }
-        // Until pid 1 has joined the namespace and closed its end.
-        let mut none = [0_u8];
-        let _closed = rustix::io::read(&theirs, &mut none);
-        sys::exit_now(0)
-    }
-
-    /// Moves pid 1 into the new network namespace.
-    pub fn join(self) -> Result<(), Failure> {
-        let fail = |errno| Failure::at(Stage::Network, "setns")(errno);
-        match FromInit::receive(self.ready.as_fd(), rustix::net::RecvFlags::empty()).map_err(fail)? {
-            Some(FromInit::Started) => {}
-            Some(FromInit::Failed(failure)) => return Err(failure),
-            _ => return Err(fail(Errno::CHILD)),
-        }
-        let pid = rustix::process::Pid::from_raw(self.pid).ok_or_else(|| fail(Errno::SRCH))?;
-        let helper = rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::empty()).map_err(fail)?;
-        sys::join_network(helper.as_fd()).map_err(fail)?;
-        drop(self.ready);
-        sys::wait_pid(self.pid).map(drop).map_err(fail)
-    }
-}
-
-fn make_network() -> Result<(), Failure> {
-    // setns(2) asks whether pid 1 may look into the helper, which is refused for a process that cannot be dumped. Nobody
-    // else is in this pid namespace yet.
-    rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::Dumpable)
-        .map_err(Failure::at(Stage::Network, "PR_SET_DUMPABLE"))?;
-    sys::unshare_network().map_err(Failure::at(Stage::Namespaces, "unshare CLONE_NEWNET"))?;
-    loopback_up()
+fn write(process: &str, file: &str, content: &str) -> Result<(), Failure> {
+    let path = format!("{process}/{file}");
+    let fail = |errno| Failure::at(Stage::Namespaces, &path)(errno);
+    let flags = rustix::fs::OFlags::WRONLY | rustix::fs::OFlags::CLOEXEC;
+    let fd = rustix::fs::open(path.as_str(), flags, rustix::fs::Mode::empty()).map_err(fail)?;
+    rustix::io::write(&fd, content.as_bytes()).map(drop).map_err(fail)
 }
 
 /// Brings the loopback interface of a new network namespace up.
-fn loopback_up() -> Result<(), Failure> {
+pub fn loopback_up() -> Result<(), Failure> {
     let fail = |errno| Failure::at(Stage::Network, "loopback")(errno);
     let socket = rustix::net::socket_with(AddressFamily::INET, SocketType::DGRAM, SocketFlags::CLOEXEC, None)
         .map_err(fail)?;
