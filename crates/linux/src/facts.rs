@@ -75,8 +75,8 @@ pub struct View {
     pub protected: Vec<PathBuf>,
     /// Deny-read paths that exist, with whether each is a folder.
     pub deny_read: Vec<(PathBuf, bool)>,
-    /// /tmp and /var/tmp, those that are folders of their own.
-    pub temp_dirs: Vec<PathBuf>,
+    /// /tmp and /var/tmp, those that are folders of their own, with whether anything is in them.
+    pub temp_dirs: Vec<(PathBuf, bool)>,
     /// Whether the folder that will hold the overlays can (its file system is local and takes extended attributes).
     pub overlay_possible: bool,
     /// The terminal behind standard input, output or error, if one is.

@@ -192,7 +192,7 @@ pub fn plan(policy: &Resolved, facts: &Facts, view: &View) -> Result<LinuxPlan, 
         backend,
         strength: if gaps.is_empty() { Strength::Full } else { Strength::Partial },
         gaps,
-        notices: notices(policy, &overlays),
+        notices: notices(policy, view, &overlays),
         namespaces: if native { namespaces(policy) } else { Vec::new() },
         identity: facts.identity.clone(),
         private_dirs: private_dirs(policy, &overlays),
@@ -241,12 +241,13 @@ fn overlays(policy: &Resolved, view: &View) -> Vec<Mount> {
         return Vec::new();
     };
     let open = |at: &Path| policy.roots.iter().any(|root| at.starts_with(&root.path));
-    let dirs = view.temp_dirs.iter().filter(|at| !open(at));
-    dirs.map(|at| {
+    let dirs = view.temp_dirs.iter().filter(|(at, _)| !open(at));
+    dirs.map(|(at, filled)| {
         let own =
             base.join(at.strip_prefix("/").unwrap_or(at).as_os_str().to_string_lossy().replace('/', "-"));
         // Overlayfs refuses an upper folder inside its own lower folder.
-        if view.overlay_possible && !base.starts_with(at) {
+        // An empty folder needs none.
+        if *filled && view.overlay_possible && !base.starts_with(at) {
             Mount::Overlay { at: at.clone(), upper: own.join("upper"), work: own.join("work") }
         } else {
             Mount::Replace { at: at.clone(), with: own.join("upper") }
@@ -348,10 +349,12 @@ fn limits(policy: &Resolved, facts: &Facts) -> LimitsPlan {
     }
 }
 
-fn notices(policy: &Resolved, overlays: &[Mount]) -> Vec<String> {
+fn notices(policy: &Resolved, view: &View, overlays: &[Mount]) -> Vec<String> {
     let mut notices = policy.notices.clone();
     for mount in overlays {
-        if let Mount::Replace { at, .. } = mount {
+        if let Mount::Replace { at, .. } = mount
+            && view.temp_dirs.iter().any(|(dir, filled)| dir == at && *filled)
+        {
             notices.push(format!(
                 "{} is an empty private folder in this run: the host's cannot be shown beneath it (set XDG_CACHE_HOME to \
                  a folder on a local file system outside it)",

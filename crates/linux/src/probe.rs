@@ -126,13 +126,18 @@ fn deny_read(policy: &Resolved) -> Vec<(PathBuf, bool)> {
     existing.collect()
 }
 
-fn temp_dirs(policy: &Resolved) -> Vec<PathBuf> {
+fn temp_dirs(policy: &Resolved) -> Vec<(PathBuf, bool)> {
     if !policy.temp.overlay {
         return Vec::new();
     }
     let candidates = ["/tmp", "/var/tmp"].map(PathBuf::from);
     // A link (`/var/tmp -> /tmp`) is covered with its target; links on the way (/var) too.
-    candidates.into_iter().filter(|dir| std::fs::canonicalize(dir).is_ok_and(|real| real == *dir)).collect()
+    let own = candidates.into_iter().filter(|dir| std::fs::canonicalize(dir).is_ok_and(|real| real == *dir));
+    own.map(|dir| {
+        let filled = std::fs::read_dir(&dir).map_or(true, |mut entries| entries.next().is_some());
+        (dir, filled)
+    })
+    .collect()
 }
 
 /// Whether overlayfs can keep its upper folder where `path`, or its nearest existing parent, lies.

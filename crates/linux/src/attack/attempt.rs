@@ -193,13 +193,15 @@ impl Attempt {
 
     /// Why a refusal with this error number outside a sandbox says nothing: the kernel lacks the facility.
     pub fn excuse_for(&self, errno: i32) -> Option<String> {
-        const MISSING: [i32; 6] = [
+        const MISSING: [i32; 7] = [
             libc::ENOSYS,
             libc::EAFNOSUPPORT,
             libc::EPROTONOSUPPORT,
             libc::ESOCKTNOSUPPORT,
             libc::ENODEV,
             libc::EOPNOTSUPP,
+            // Two folders on two file systems.
+            libc::EXDEV,
         ];
         let missing = self.needs.contains(&Need::Facility) && MISSING.contains(&errno);
         missing.then(|| format!("this kernel does not have it (error {errno})"))

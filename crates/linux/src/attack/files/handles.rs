@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::file;
-use crate::attack::attempt::{Attempt, Need};
+use crate::attack::attempt::{Attempt, Group, Need};
 use crate::attack::call::{own, sys, words};
 use crate::attack::scene::Scene;
 use crate::attack::tools::{CWD, MARK, c, done, mark, open_at, open_for_reading};
@@ -27,9 +27,15 @@ pub(in crate::attack) const ATTEMPTS: &[Attempt] = &[
     file("forgotten-file", "write to a descriptor that the caller forgot to close", |s| {
         done(sys!(libc::SYS_write, s.forgotten_file, MARK, MARK.len()), "write")
     }),
-    file("forgotten-file-by-any-number", "write to every descriptor above 2", |_| {
-        let written = (3..1024).filter(|fd| sys!(libc::SYS_write, *fd, MARK, MARK.len()).is_ok()).count();
-        if written > 0 { Ok(format!("wrote to {written}")) } else { Err(Stop::denied("none is open for writing")) }
+    file("forgotten-file-by-any-number", "write to every descriptor above 2 that leads to the stage", |s| {
+        let leads_there = |fd: &i32| {
+            std::fs::read_link(format!("/proc/self/fd/{fd}")).is_ok_and(|target| target.starts_with(s.outside()))
+        };
+        let written = |fd: &i32| sys!(libc::SYS_write, *fd, MARK, MARK.len()).is_ok();
+        match (3..1024).filter(leads_there).filter(written).count() {
+            0 => Err(Stop::denied("none is open for writing")),
+            count => Ok(format!("wrote to {count}")),
+        }
     }),
     file("forgotten-folder", "write below a folder that the caller forgot to close", |s| {
         mark(&open_at(s.forgotten_folder, Path::new("file"), libc::O_WRONLY, 0).attack("openat")?)
@@ -54,13 +60,12 @@ pub(in crate::attack) const ATTEMPTS: &[Attempt] = &[
         let parent = std::os::unix::process::parent_id() as i32;
         descriptors_of(if s.init == 1 { 1 } else { parent })
     }),
-    file("copy-into-a-reader", "copy into an outside file that is open for reading, after asking for its write lease", |s| {
-        // F_SETLEASE stalls outsiders that open the file: an effect even if no byte is written.
-        let fd = open_for_reading(&s.file())?;
-        done(sys!(libc::SYS_fcntl, &fd, libc::F_SETLEASE, libc::F_RDLCK), "F_SETLEASE")?;
-        // The stage cannot see a lease that ended with this process; a changed mode shows that it was got.
-        done(sys!(libc::SYS_fchmod, &fd, 0o600), "F_SETLEASE and fchmod")
-    }),
+    Attempt::seen_inside(
+        Group::Files,
+        "lease",
+        "take a lease on an outside file, which stalls outsiders that open it",
+        |s| done(sys!(libc::SYS_fcntl, &open_for_reading(&s.file())?, libc::F_SETLEASE, libc::F_RDLCK), "F_SETLEASE"),
+    ),
 ];
 
 fn handle(path: &Path) -> Result<Vec<u8>, Stop> {

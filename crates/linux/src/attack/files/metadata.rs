@@ -9,7 +9,7 @@ use super::file;
 use crate::attack::attempt::{Attempt, Need, Stdin};
 use crate::attack::call::{own, sys, words};
 use crate::attack::tools::{CWD, c, done, open_at, open_for_reading, open_path};
-use crate::attack::verdict::{Step, Stop};
+use crate::attack::verdict::{Step, Stop, Tried};
 
 /// fchmodat2(2), Linux 6.6.
 const FCHMODAT2: c_long = 452;
@@ -166,32 +166,52 @@ pub(in crate::attack) const ATTEMPTS: &[Attempt] = &[
     })
     .needs(&[Need::Facility]),
     file("set-user-id", "give a file of the workspace the set-user-id bit", |s| {
-        done(sys!(libc::SYS_fchmodat, CWD, &c(&s.ours("file")), 0o4755), "fchmodat 4755")
+        let path = s.ours("file");
+        sys!(libc::SYS_fchmodat, CWD, &c(&path), 0o4755).attack("fchmodat 4755")?;
+        has_the_bit(&path)
     }),
     file("set-user-id-by-descriptor", "give an open file of the workspace the set-user-id bit", |s| {
-        done(sys!(libc::SYS_fchmod, &open_for_reading(&s.ours("file"))?, 0o4755), "fchmod 4755")
-    }),
-    file("set-user-id-from-the-start", "make a file with the set-user-id bit in the workspace", |s| {
-        open_at(CWD, &s.ours("made"), libc::O_CREAT | libc::O_WRONLY, 0o4755).map(drop).ready("open")?;
-        Ok("made".into())
+        let path = s.ours("file");
+        sys!(libc::SYS_fchmod, &open_for_reading(&path)?, 0o4755).attack("fchmod 4755")?;
+        has_the_bit(&path)
     }),
     file("set-group-id", "give a file of the workspace the set-group-id bit", |s| {
-        done(sys!(libc::SYS_fchmodat, CWD, &c(&s.ours("file")), 0o2755), "fchmodat 2755")
+        let path = s.ours("file");
+        sys!(libc::SYS_fchmodat, CWD, &c(&path), 0o2755).attack("fchmodat 2755")?;
+        has_the_bit(&path)
+    }),
+    file("set-user-id-from-the-start", "make a file with the set-user-id bit in the workspace", |s| {
+        let path = s.ours("made");
+        open_at(CWD, &path, libc::O_CREAT | libc::O_WRONLY, 0o4755).attack("open")?;
+        has_the_bit(&path)
     }),
     file("set-user-id-node", "make a node with the set-user-id bit in the workspace", |s| {
-        let made = sys!(libc::SYS_mknodat, CWD, &c(&s.ours("made")), libc::S_IFREG | 0o4755, 0);
-        done(made, "mknodat 4755")
+        let path = s.ours("made");
+        sys!(libc::SYS_mknodat, CWD, &c(&path), libc::S_IFREG | 0o4755, 0).attack("mknodat 4755")?;
+        has_the_bit(&path)
     }),
     file("set-user-id-unnamed", "make an unnamed file with the set-user-id bit, and name it", |s| {
-        let flags = libc::O_TMPFILE | libc::O_WRONLY;
-        let made = open_at(CWD, &s.workspace(), flags, 0o4755).ready("open O_TMPFILE")?;
-        super::writing::link_descriptor(&made, &s.ours("made"))
+        let path = s.ours("made");
+        let made = open_at(CWD, &s.workspace(), libc::O_TMPFILE | libc::O_WRONLY, 0o4755).attack("open O_TMPFILE")?;
+        super::writing::link_descriptor(&made, &path)?;
+        has_the_bit(&path)
     }),
     file("set-user-id-by-openat2", "make a file with the set-user-id bit by openat2(2)", |s| {
+        let path = s.ours("made");
         let how = words(&[(libc::O_CREAT | libc::O_WRONLY | libc::O_CLOEXEC) as u64, 0o4755, 0]);
-        let made = sys!(libc::SYS_openat2, CWD, &c(&s.ours("made")), &how, how.len());
-        made.map(own).map(|_| "made".into()).attack("openat2 4755")
+        sys!(libc::SYS_openat2, CWD, &c(&path), &how, how.len()).map(own).attack("openat2 4755")?;
+        has_the_bit(&path)
     }),
+    file("set-user-id-kept", "give a file the set-user-id bit before it is moved to its place", |s| {
+        // From the temporary folder, which need not be on the same file system: then there is nothing to move.
+        let from = std::env::temp_dir().join(format!("codex-attack-{}", std::process::id()));
+        open_at(CWD, &from, libc::O_CREAT | libc::O_WRONLY, 0o4755).ready("open")?;
+        let moved = sys!(libc::SYS_renameat2, CWD, &c(&from), CWD, &c(&s.ours("made")), 0);
+        let _gone = std::fs::remove_file(&from);
+        moved.attack("renameat2")?;
+        has_the_bit(&s.ours("made"))
+    })
+    .needs(&[Need::Facility]),
     file("file-capability", "give a program in the workspace capabilities", |s| {
         // vfs_cap_data, version 2, effective, CAP_NET_RAW.
         let capability = words(&[0x0000_2000_0200_0001, 0, 0]);
@@ -204,6 +224,13 @@ pub(in crate::attack) const ATTEMPTS: &[Attempt] = &[
 /// The magic link of a descriptor.
 pub(super) fn magic(fd: &OwnedFd) -> std::ffi::CString {
     c(Path::new(&format!("/proc/self/fd/{}", fd.as_raw_fd())))
+}
+
+/// Whether the bit is there: the call may have worked and dropped it.
+fn has_the_bit(path: &Path) -> Tried {
+    let mode = std::fs::metadata(path).ready("stat")?.mode();
+    let set = mode & crate::attack::stage::SET_ID_BITS != 0;
+    if set { Ok(format!("the mode is {mode:o}")) } else { Err(Stop::denied("the bit was dropped")) }
 }
 
 /// The present owner: setting it again changes nothing but the change time, and any owner may do it.
