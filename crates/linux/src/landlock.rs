@@ -30,9 +30,11 @@ pub fn abi() -> u32 {
     u32::try_from(version).unwrap_or(0)
 }
 
-/// Every right to change something, ioctl on devices left out (terminals need it).
+/// Every right to change something, but for two. ioctl on devices: terminals need it. Truncation: a handled truncation right
+/// makes the kernel walk the path of every file that is opened, for reading too; and no call that truncates without the
+/// right to write is ever let through (truncate(2), O_TRUNC without write access and openat2(2) are not).
 fn write_rights() -> BitFlags<AccessFs> {
-    AccessFs::from_write(NEWEST) & !AccessFs::IoctlDev
+    AccessFs::from_write(NEWEST) & !(AccessFs::IoctlDev | AccessFs::Truncate)
 }
 
 fn ruleset() -> Result<Ruleset, RulesetError> {
@@ -75,7 +77,7 @@ pub fn command(
 fn with_devices(mut rules: RulesetCreated, devices: &[&Path]) -> Result<RulesetCreated, RulesetError> {
     for device in devices {
         if let Ok(fd) = PathFd::new(device) {
-            rules = rules.add_rule(PathBeneath::new(fd, AccessFs::WriteFile | AccessFs::Truncate))?;
+            rules = rules.add_rule(PathBeneath::new(fd, AccessFs::WriteFile))?;
         }
     }
     Ok(rules)

@@ -143,10 +143,11 @@ fn temp_dirs(policy: &Resolved) -> Vec<(PathBuf, bool)> {
 /// Whether overlayfs can keep its upper folder where `path`, or its nearest existing parent, lies.
 fn overlay_possible(path: &Path) -> bool {
     // statfs(2): ext2/3/4, xfs, btrfs, tmpfs, f2fs, bcachefs.
-    const GOOD: [i64; 6] = [0xef53, 0x5846_5342, 0x9123_683e, 0x0102_1994, 0xf2f5_2010, 0xca45_1a4e];
+    const GOOD: [rustix::fs::FsWord; 6] =
+        [0xef53, 0x5846_5342, 0x9123_683e, 0x0102_1994, 0xf2f5_2010, 0xca45_1a4e];
     path.ancestors()
         .find_map(|dir| rustix::fs::statfs(dir).ok())
-        .is_some_and(|fs| GOOD.contains(&(fs.f_type as i64 & 0xffff_ffff)))
+        .is_some_and(|fs| GOOD.contains(&(fs.f_type & 0xffff_ffff)))
 }
 
 /// The path of the terminal behind one of the standard descriptors.

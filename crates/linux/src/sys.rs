@@ -307,7 +307,7 @@ pub fn execve(program: &std::ffi::CStr, argv: &[*const libc::c_char], envp: &[*c
 ///
 /// # Safety
 /// `request` must take a pointer to a `T` (or to its leading part) and keep no reference to it.
-pub unsafe fn ioctl<T>(fd: BorrowedFd<'_>, request: u64, data: &mut T) -> Result<i32, Errno> {
+pub unsafe fn ioctl<T>(fd: BorrowedFd<'_>, request: libc::c_ulong, data: &mut T) -> Result<i32, Errno> {
     // SAFETY: `data` is a live, exclusive reference; the request's type is our caller's promise.
     let result = unsafe { libc::ioctl(fd.as_raw_fd(), request as _, std::ptr::from_mut(data)) };
     Ok(check(libc::c_long::from(result))? as i32)
@@ -338,7 +338,7 @@ pub fn seccomp_action_available(action: u32) -> bool {
 
 /// The number of threads of this process, by the link count of its task folder.
 pub fn is_single_threaded() -> bool {
-    rustix::fs::stat(c"/proc/self/task").is_ok_and(|stat| stat.st_nlink == 3)
+    rustix::fs::stat(c"/proc/self/task").is_ok_and(|stat| link_count(&stat) == 3)
 }
 
 /// connect(2) with raw address bytes.
@@ -481,4 +481,10 @@ pub fn has_ended(pid: i32) -> bool {
 pub fn unshare_files() -> Result<(), Errno> {
     // SAFETY: no memory is involved.
     check(libc::c_long::from(unsafe { libc::unshare(libc::CLONE_FILES) })).map(drop)
+}
+
+/// The number of hard links; its type differs between architectures.
+#[allow(clippy::unnecessary_cast, reason = "u32 on some architectures, u64 on others")]
+pub fn link_count(stat: &rustix::fs::Stat) -> u64 {
+    stat.st_nlink as u64
 }

@@ -191,7 +191,8 @@ impl Builder {
         let wants_cgroup = resolved.limits.memory.is_some() || resolved.limits.processes.is_some();
         let facts = if wants_cgroup { facts.with_cgroups() } else { facts };
         let view = codex_sandbox_linux::facts::View::gather(&resolved);
-        let plan = codex_sandbox_linux::plan::plan(&resolved, &facts, &view).map_err(plan_error)?;
+        let plan =
+            codex_sandbox_linux::plan::plan(&resolved, &facts, &view).map_err(|error| plan_error(&error))?;
         let fallback = fallback(&resolved, facts, &view);
         let sandbox = self.finish(resolved, Plan::Linux(Box::new(plan)), fallback.map(Box::new));
         sandbox.check_strength(&sandbox.enforcement())?;
@@ -247,6 +248,6 @@ fn fallback(
     codex_sandbox_linux::plan::plan(resolved, &facts, view).ok()
 }
 
-fn plan_error(error: PlanError) -> Error {
+fn plan_error(error: &PlanError) -> Error {
     Error::NothingToEnforceWith { why: error.to_string() }
 }

@@ -12,7 +12,7 @@ use super::blocked::Work;
 use super::guard::id_of;
 use super::notify::{Answer, Call};
 use super::resolve::{Found, Place, Target};
-use super::{Broker, Handled, memory};
+use super::{Broker, Handled};
 use crate::seccomp::Sys;
 
 /// What an open call asks for.
@@ -26,6 +26,11 @@ struct Request {
 impl Request {
     fn writes(&self) -> bool {
         self.flags.intersects(OFlags::WRONLY | OFlags::RDWR | OFlags::TRUNC)
+    }
+
+    /// `O_RDONLY | O_TRUNC`: writes without asking for the right to, which Landlock does not see.
+    fn only_truncates(&self) -> bool {
+        self.flags.contains(OFlags::TRUNC) && !self.flags.intersects(OFlags::WRONLY | OFlags::RDWR)
     }
 
     fn follows(&self) -> bool {
@@ -73,37 +78,13 @@ impl Broker<'_> {
                 flags: flags(call.int(2)),
                 mode: call.args[3] as u32,
             },
-            Sys::Openat2 => match self.openat2_request(call)? {
-                Some(request) => request,
-                None => return Ok(Answer::Continue),
-            },
             _ => return self.truncate(call),
         };
         self.open(call, &request)
     }
 
-    /// openat2(2): its flags lie in memory. Reading goes on natively where the Landlock wall makes that harmless; a
-    /// resolution rule (RESOLVE_BENEATH …) together with writing is not emulated.
-    fn openat2_request(&mut self, call: &Call) -> Result<Option<Request>, Errno> {
-        const HOW_SIZE: u64 = 24;
-        if call.args[3] < HOW_SIZE {
-            return Err(Errno::INVAL);
-        }
-        let path = self.path_argument(call, 1)?;
-        let [flags, mode, resolve] = memory::words::<3>(call, call.args[2])?;
-        let flags = OFlags::from_bits_retain(u32::try_from(flags).map_err(|_| Errno::INVAL)? as _);
-        let writing = OFlags::WRONLY | OFlags::RDWR | OFlags::TRUNC | OFlags::CREATE;
-        if flags.contains(OFlags::PATH) || !flags.intersects(writing) {
-            return if self.walled() { Ok(None) } else { Err(Errno::NOSYS) };
-        }
-        if resolve != 0 {
-            return Err(Errno::NOSYS);
-        }
-        Ok(Some(Request { dirfd: call.int(0), path, flags, mode: mode as u32 }))
-    }
-
     fn open(&mut self, call: &Call, request: &Request) -> Handled {
-        if is_device_path(request.path.to_bytes()) && self.walled() {
+        if is_device_path(request.path.to_bytes()) && self.walled() && !request.only_truncates() {
             return Ok(Answer::Continue);
         }
         for _ in 0..RETRIES {
@@ -190,7 +171,7 @@ impl Broker<'_> {
         {
             return shared;
         }
-        if self.walled() { Ok(Answer::Continue) } else { Err(Errno::ACCESS) }
+        if self.walled() && !request.only_truncates() { Ok(Answer::Continue) } else { Err(Errno::ACCESS) }
     }
 
     /// `/dev/stdout` and its kind, where the file itself is not the command's to write but its descriptor is: the caller

@@ -52,18 +52,18 @@ pub fn lies_below(dir: BorrowedFd<'_>, name: &OsStr, made: &HashSet<FileId>) -> 
         Err(_) => return None,
     };
     let mut left = MAX_ENTRIES;
-    search(top, made, &mut left)
+    search(&top, made, &mut left)
 }
 
-fn search(dir: OwnedFd, made: &HashSet<FileId>, left: &mut usize) -> Option<bool> {
+fn search(dir: &OwnedFd, made: &HashSet<FileId>, left: &mut usize) -> Option<bool> {
     // A folder made in this run holds nothing older: moving an old git directory into it was refused.
-    if rustix::fs::fstat(&dir).is_ok_and(|stat| made.contains(&id_of(&stat))) {
+    if rustix::fs::fstat(dir).is_ok_and(|stat| made.contains(&id_of(&stat))) {
         return Some(false);
     }
     if is_git_dir(dir.as_fd(), "") {
         return Some(true);
     }
-    let Ok(entries) = rustix::fs::Dir::read_from(&dir) else { return Some(false) };
+    let Ok(entries) = rustix::fs::Dir::read_from(dir) else { return Some(false) };
     for entry in entries.flatten() {
         *left = left.checked_sub(1)?;
         let name = entry.file_name();
@@ -72,9 +72,9 @@ fn search(dir: OwnedFd, made: &HashSet<FileId>, left: &mut usize) -> Option<bool
             continue;
         }
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
-        match rustix::fs::openat(&dir, name, flags, Mode::empty()) {
+        match rustix::fs::openat(dir, name, flags, Mode::empty()) {
             Ok(child) => {
-                if search(child, made, left)? {
+                if search(&child, made, left)? {
                     return Some(true);
                 }
             }

@@ -11,6 +11,7 @@ use codex_sandbox_policy::rules::{Access, PathRules, Rule};
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, Stat};
 
 use super::guard::{FileId, id_of};
+use crate::sys;
 
 /// Entries that the search of one root reads at most.
 const MAX_ENTRIES: usize = 1_000_000;
@@ -28,7 +29,7 @@ impl KnownLinks {
     /// Whether all links of the file are known to lie in writable places.
     pub fn all_inside(&mut self, stat: &Stat, root: &Path, rules: &PathRules) -> bool {
         let enough =
-            |known: &Self| known.names.get(&id_of(stat)).is_some_and(|names| *names >= stat.st_nlink as u64);
+            |known: &Self| known.names.get(&id_of(stat)).is_some_and(|names| *names >= sys::link_count(stat));
         if enough(self) {
             return true;
         }
@@ -63,7 +64,7 @@ impl KnownLinks {
         let mut found = HashMap::new();
         let mut left = MAX_ENTRIES;
         let mut path = root.to_path_buf();
-        read_through(top, &mut path, device, rules, &mut found, &mut left);
+        read_through(&top, &mut path, device, rules, &mut found, &mut left);
         // What this run counted itself is exact; a search may come later and know less.
         for (id, names) in found {
             let known = self.names.entry(id).or_insert(0);
@@ -73,14 +74,14 @@ impl KnownLinks {
 }
 
 fn read_through(
-    dir: OwnedFd,
+    dir: &OwnedFd,
     path: &mut PathBuf,
     device: u64,
     rules: &PathRules,
     found: &mut HashMap<FileId, u64>,
     left: &mut usize,
 ) {
-    let Ok(entries) = rustix::fs::Dir::read_from(&dir) else { return };
+    let Ok(entries) = rustix::fs::Dir::read_from(dir) else { return };
     for entry in entries.flatten() {
         let Some(rest) = left.checked_sub(1) else { return };
         *left = rest;
@@ -96,7 +97,7 @@ fn read_through(
                 if let Ok(child) = rustix::fs::openat(dir.as_fd(), name, flags, Mode::empty())
                     && rustix::fs::fstat(&child).is_ok_and(|stat| stat.st_dev == device)
                 {
-                    read_through(child, path, device, rules, found, left);
+                    read_through(&child, path, device, rules, found, left);
                 }
             }
             FileType::RegularFile if writable => {

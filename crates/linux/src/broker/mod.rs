@@ -53,8 +53,11 @@ pub struct Broker<'a> {
     reports: BTreeSet<String>,
     /// The last answers that could not be delivered because a signal interrupted the caller (kernels before 5.19): the
     /// call comes again, and must not be done twice.
-    undelivered: HashMap<i32, (i64, [u64; 6], Result<i64, Errno>)>,
+    undelivered: HashMap<i32, Undelivered>,
 }
+
+/// A call (number and arguments) and its result.
+type Undelivered = (i64, [u64; 6], Result<i64, Errno>);
 
 /// The umask that new files get: the one that the command started with, until somebody changes his.
 struct Umask {
@@ -148,9 +151,7 @@ impl<'a> Broker<'a> {
     fn handle(&mut self, call: &Call) -> Handled {
         let sys = Sys::from_number(call.nr).ok_or(Errno::NOSYS)?;
         match sys {
-            Sys::Open | Sys::Creat | Sys::Openat | Sys::Openat2 | Sys::Truncate => {
-                self.handle_file(call, sys)
-            }
+            Sys::Open | Sys::Creat | Sys::Openat | Sys::Truncate => self.handle_file(call, sys),
             Sys::Mkdir
             | Sys::Mkdirat
             | Sys::Mknod

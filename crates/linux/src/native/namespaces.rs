@@ -47,7 +47,7 @@ pub fn loopback_up() -> Result<(), Failure> {
     request.ifr_name[1] = b'o' as libc::c_char;
     request.ifr_ifru.ifru_flags = (libc::IFF_UP | libc::IFF_RUNNING) as libc::c_short;
     // SAFETY: SIOCSIFFLAGS takes an ifreq.
-    unsafe { sys::ioctl(socket.as_fd(), libc::SIOCSIFFLAGS as u64, &mut request) }.map(drop).map_err(fail)
+    unsafe { sys::ioctl(socket.as_fd(), libc::SIOCSIFFLAGS, &mut request) }.map(drop).map_err(fail)
 }
 
 /// What pid 1 keeps: it reads the calls of the command's processes out of their memory, and, for root, does for them what

@@ -100,8 +100,9 @@ fn ioctls(program: &mut Program) {
 fn processes(program: &mut Program, spec: FilterSpec) {
     let namespaces = crate::sys::NAMESPACE_FLAGS as u32;
     program.conditional(libc::SYS_clone, &[(&[When::AnyBit(0, namespaces)], EPERM)], Action::Allow);
-    // Its flags lie in memory, where no filter can see them; C libraries fall back to clone(2).
+    // Their flags lie in memory, where no filter can see them; programs fall back to clone(2) and openat(2).
     program.always(libc::SYS_clone3, ENOSYS);
+    program.always(libc::SYS_openat2, ENOSYS);
     // CLONE_NEWTIME shares its bit with clone's exit signal, so only unshare(2) can ask for it here.
     program.conditional(libc::SYS_unshare, &[(&[When::AnyBit(0, namespaces | 0x80)], EPERM)], Action::Allow);
     // PER_LINUX, ADDR_NO_RANDOMIZE (debuggers) and the query.
@@ -122,7 +123,7 @@ fn processes(program: &mut Program, spec: FilterSpec) {
 /// The launcher and its neighbours in a pipeline are in the command's own process group.
 fn process_groups(program: &mut Program, spec: FilterSpec) {
     const IOPRIO_WHO_PGRP: u32 = 2;
-    let group = When::Eq(0, libc::PRIO_PGRP as u32);
+    let group = When::Eq(0, libc::PRIO_PGRP);
     program.conditional(libc::SYS_setpriority, &[(&[group], EPERM)], Action::Allow);
     program.conditional(libc::SYS_ioprio_set, &[(&[When::Eq(0, IOPRIO_WHO_PGRP)], EPERM)], Action::Allow);
     if !spec.signals_scoped {
@@ -198,7 +199,7 @@ pub fn refused_names() -> Vec<Refusal> {
     let some = |call, when| Refusal { call, when: Some(when) };
     all.extend([
         some("clone", "with flags for new namespaces"),
-        some("clone3", "always, as not implemented: C libraries use clone"),
+        some("clone3, openat2", "always, as not implemented: programs use clone and openat"),
         some("unshare", "with flags for new namespaces"),
         some("ioctl", "TIOCSTI, TIOCLINUX, TIOCCONS, TIOCSETD, and requests that change file attributes"),
         some(

@@ -7,7 +7,6 @@ pub enum Sys {
     Open,
     Creat,
     Openat,
-    Openat2,
     Mkdir,
     Mkdirat,
     Mknod,
@@ -71,7 +70,6 @@ const REMOVEXATTRAT: i64 = 466;
 /// The calls that go to the broker whatever their arguments.
 pub const BROKERED: &[Sys] = &[
     Sys::Creat,
-    Sys::Openat2,
     Sys::Mkdir,
     Sys::Mkdirat,
     Sys::Mknod,
@@ -135,7 +133,6 @@ impl Sys {
             Self::Utimes => return old!(SYS_utimes),
             Self::Futimesat => return old!(SYS_futimesat),
             Self::Openat => libc::SYS_openat,
-            Self::Openat2 => libc::SYS_openat2,
             Self::Mkdirat => libc::SYS_mkdirat,
             Self::Mknodat => libc::SYS_mknodat,
             Self::Symlinkat => libc::SYS_symlinkat,
