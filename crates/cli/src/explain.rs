@@ -39,7 +39,7 @@ pub fn run(args: &ExplainArgs) -> Result<ExitCode, Failure> {
 
 fn answer(sandbox: &Sandbox, op: Operation, subject: &OsString) -> Answer {
     match host(subject) {
-        Some(host) => network(sandbox.resolved(), host),
+        Some(host) => network(sandbox.resolved(), &host),
         None => path(sandbox, op, Path::new(subject)),
     }
 }
@@ -53,7 +53,7 @@ fn host(subject: &OsStr) -> Option<AllowedHost> {
     AllowedHost::parse(text).filter(|host| host.port.is_some())
 }
 
-fn network(resolved: &Resolved, host: AllowedHost) -> Answer {
+fn network(resolved: &Resolved, host: &AllowedHost) -> Answer {
     let name = host.host.to_ascii_lowercase();
     let loopback = name == "localhost" || name.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback());
     let (allowed, rule) = if resolved.network_access {

@@ -12,7 +12,7 @@ use crate::config;
 use crate::failure::Failure;
 
 /// Runs the command; the exit code is the command's own.
-pub fn run(args: RunArgs) -> Result<ExitCode, Failure> {
+pub fn run(args: &RunArgs) -> Result<ExitCode, Failure> {
     let env = environment(&args.env)?;
     let intent = config::read(&args.policy)?;
     let require = if args.require == Some(Requirement::Full) { Require::Full } else { Require::Best };

@@ -8,6 +8,8 @@ pub mod plan;
 #[cfg(target_os = "linux")]
 mod around;
 #[cfg(target_os = "linux")]
+pub mod attack;
+#[cfg(target_os = "linux")]
 mod broker;
 #[cfg(target_os = "linux")]
 mod cgroup;

@@ -61,6 +61,8 @@ pub enum Need {
     Root,
     /// A part of the kernel that not every kernel has. Outside, "not implemented" and its kin then mean that it is missing.
     Facility,
+    /// A file of /sys, /dev or a cgroup that not every machine has. Outside, "no such file" then means that it is missing.
+    File,
     /// A number in a file below /proc/sys; root is not bound by it.
     Sysctl {
         /// Below /proc/sys.
@@ -204,7 +206,8 @@ impl Attempt {
             libc::EXDEV,
         ];
         let missing = self.needs.contains(&Need::Facility) && MISSING.contains(&errno);
-        missing.then(|| format!("this kernel does not have it (error {errno})"))
+        let no_file = self.needs.contains(&Need::File) && errno == libc::ENOENT;
+        (missing || no_file).then(|| format!("this machine does not have it (error {errno})"))
     }
 }
 
@@ -212,7 +215,7 @@ impl Need {
     fn missing(&self) -> Option<String> {
         let root = rustix::process::geteuid().is_root();
         match self {
-            Self::Facility => None,
+            Self::Facility | Self::File => None,
             Self::Root => (!root).then(|| "only root could do it outside the sandbox".to_owned()),
             Self::UserNamespaces => {
                 let refused = !root && crate::attack::tools::user_namespaces_are_refused();

@@ -7,7 +7,7 @@ use super::kernel;
 use crate::attack::attempt::{Attempt, Need};
 use crate::attack::call::{half_words, own, sys, words};
 use crate::attack::tools::{CWD, c, done, in_child_done, probe};
-use crate::attack::verdict::{Step, Stop, Tried};
+use crate::attack::verdict::{Step, Tried};
 
 /// kexec_file_load(2); libc does not name it everywhere.
 #[cfg(target_arch = "x86_64")]
@@ -185,14 +185,6 @@ pub(in crate::attack) const ATTEMPTS: &[Attempt] = &[
     }),
     kernel("own-listener", "become the judge of one's own system calls (SECCOMP_FILTER_FLAG_NEW_LISTENER)", own_listener)
         .needs(PART),
-    kernel("unknown-call", "make a call that no list of calls knows, and that the kernel may have", |_| {
-        // listmount, statmount, lsm_get_self_attr and the like exist; 4095 never will.
-        match sys!(4095).map_err(|error| error.raw_os_error()) {
-            Err(Some(libc::ENOSYS)) => Err(Stop::denied("not implemented")),
-            other => Ok(format!("{other:?}")),
-        }
-    })
-    .needs(ROOT_AND_PART),
     kernel("file-system-by-btrfs", "make a btrfs subvolume", |s| {
         /// BTRFS_IOC_SUBVOL_CREATE, with its 4096-byte argument.
         const SUBVOL_CREATE: u32 = 0x5000_940e;
