@@ -83,16 +83,17 @@ fn install(packages: &[&str]) {
     }
     let apt_get = |args: &[&str]| {
         let mut command = Command::new("apt-get");
-        command.env("DEBIAN_FRONTEND", "noninteractive").args(args);
-        process::run(&mut command)
+        command.env("DEBIAN_FRONTEND", "noninteractive").args(["-qq", "-y"]).args(args);
+        println!("$ {}", process::shown(&command));
+        process::output(&mut command)
     };
     // An old list may name versions that the mirror has no more; a list that cannot be had may still do.
-    if let Err(error) = apt_get(&["-q", "-y", "update"]) {
+    if let Err(error) = apt_get(&["update"]) {
         println!("note: {error:#}");
     }
     for package in packages {
         // One at a time: a package that cannot be had must not keep the others out.
-        if let Err(error) = apt_get(&["-q", "-y", "install", "--no-install-recommends", package]) {
+        if let Err(error) = apt_get(&["install", "--no-install-recommends", package]) {
             println!("note: {package} is not installed: {error:#}");
         }
     }
