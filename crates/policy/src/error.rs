@@ -131,6 +131,14 @@ pub enum Problem {
         /// Whether it is the working directory, for which nobody asked in words.
         implied: bool,
     },
+    /// A root that is found through a link which commands may replace.
+    #[error("the way to the writable root {} goes through {}, a link that a command could replace", .path.display(), .link.display())]
+    RootThroughLink {
+        /// Canonical.
+        path: PathBuf,
+        /// The link, inside a root.
+        link: PathBuf,
+    },
     /// A root that is a deny-read path.
     #[error("{} is both a writable root and a deny-read path", .path.display())]
     RootDenied {
@@ -210,6 +218,7 @@ impl PolicyError {
             Problem::RootNotAFolder { .. } => "root.not-a-folder",
             Problem::RootTooWide { .. } => "root.too-wide",
             Problem::RootProtected { .. } => "root.protected",
+            Problem::RootThroughLink { .. } => "root.through-link",
             Problem::RootDenied { .. } => "root.denied",
             Problem::WorkingDirectoryDenied { .. } => "deny-read.cwd",
             Problem::NoHome { .. } => "path.no-home",
@@ -233,6 +242,7 @@ impl PolicyError {
             | Problem::RootNotAFolder { path }
             | Problem::RootTooWide { path, .. }
             | Problem::RootProtected { path, .. }
+            | Problem::RootThroughLink { path, .. }
             | Problem::RootDenied { path }
             | Problem::WorkingDirectoryDenied { path, .. }
             | Problem::NoHome { path } => Some(path),
@@ -283,6 +293,9 @@ impl PolicyError {
             Problem::RootTooWide { .. } => "name the folders inside it that the command has to write".into(),
             Problem::RootProtected { .. } => {
                 "leave it out, or take the name out of `sandbox.protected`".into()
+            }
+            Problem::RootThroughLink { path, .. } => {
+                format!("name the folder itself if it is the one you mean: {}", path.display())
             }
             Problem::RootDenied { .. } => "take it out of one of the two lists".into(),
             Problem::WorkingDirectoryDenied { .. } => {

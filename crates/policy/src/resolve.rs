@@ -114,8 +114,9 @@ pub struct Resolved {
     /// Git directories behind `.git` files and links at the top of the roots: those inside a root, and under `git = "commit"`
     /// those of a linked worktree outside, which are then to be made writable. Sorted by path.
     pub git_dirs: Vec<GitDir>,
-    /// Inside the roots: links and files by which a `.git` link or file leads on to its git directory, and that directory
-    /// where it is missing. They stay read-only and uncreated: whoever could change one would choose the git directory. Sorted.
+    /// Paths inside the roots that stay read-only, and uncreated where they are missing: the links and files by which a `.git`
+    /// link or file leads on to its git directory, that directory where it is missing, and the links on the way to deny-read
+    /// paths. Whoever could replace one would choose the git directory, or what the next run hides. Sorted.
     #[serde(default)]
     pub pins: Vec<PathBuf>,
     /// Paths that cannot be read, canonical where they exist.
@@ -142,16 +143,17 @@ pub fn resolve(policy: &Policy, place: &Place, facts: &dyn PathFacts) -> Result<
     if policy.mode == Mode::DangerFullAccess {
         return Ok(unrestricted(policy, cwd));
     }
-    let deny_read = paths::deny_read(policy, place, &cwd, facts)?;
+    let denied = paths::deny_read(policy, place, &cwd, facts)?;
     let bounds = roots::Bounds::new(place, facts);
     let mut notices = Vec::new();
     let temp_wanted = roots::host_temp(policy, place, &bounds, facts, &mut notices);
     let all = roots::roots(policy, place, &cwd, &bounds, facts)?;
     let all = roots::with_temp(all, &temp_wanted);
-    roots::check_denied(&all, &deny_read)?;
-    let found = git_dirs::find(&all, policy.git, &bounds, facts, &mut notices);
+    roots::check_denied(&all, &denied.paths)?;
+    let mut found = git_dirs::find(&all, policy.git, &bounds, facts, &mut notices);
     let protected = ProtectedNames::new(policy.protected.iter().cloned());
-    let roots = roots::merge(all, &deny_read, &found, &protected);
+    found.pin(denied.links, &all);
+    let roots = roots::merge(all, &denied.paths, &found, &protected);
     if !policy.network_allow.is_empty() {
         notices.push(
             "network.allow is not in force: this version has no proxy, and a run is refused".to_owned(),
@@ -166,7 +168,7 @@ pub fn resolve(policy: &Policy, place: &Place, facts: &dyn PathFacts) -> Result<
         git: policy.git,
         git_dirs: found.git_dirs,
         pins: found.pins,
-        deny_read,
+        deny_read: denied.paths,
         network_access: policy.network_access,
         network_allow: policy.network_allow.clone(),
         limits: policy.limits,

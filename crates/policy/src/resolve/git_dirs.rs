@@ -23,6 +23,16 @@ pub struct Found {
     pub pointing: HashSet<PathBuf>,
 }
 
+impl Found {
+    /// Adds to the pins those of `links` that lie inside a root.
+    pub fn pin(&mut self, links: Vec<PathBuf>, roots: &[Root]) {
+        self.pins
+            .extend(links.into_iter().filter(|link| roots.iter().any(|root| link.starts_with(&root.path))));
+        self.pins.sort();
+        self.pins.dedup();
+    }
+}
+
 /// Finds them.
 pub fn find(
     roots: &[Root],

@@ -54,6 +54,14 @@ pub fn walk(path: &Path, facts: &dyn PathFacts, mut on_link: impl FnMut(&Path)) 
     Ok(at)
 }
 
+/// The links that the resolution of the absolute `path` goes through.
+pub fn on_the_way(path: &Path, facts: &dyn PathFacts) -> Vec<PathBuf> {
+    let mut links = Vec::new();
+    // Where it ends badly, the links until there are what there is.
+    let _: Result<PathBuf, Stuck> = walk(path, facts, |link| links.push(link.to_path_buf()));
+    links
+}
+
 fn stuck(next: PathBuf, rest: &VecDeque<OsString>, kind: io::ErrorKind) -> Stuck {
     let mut at = next;
     for name in rest {

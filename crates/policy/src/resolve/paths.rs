@@ -1,11 +1,11 @@
 //! Written paths → absolute, canonical paths.
 
 use std::io;
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 
 use crate::error::{PolicyError, Problem};
 use crate::policy::{Origin, Policy, WrittenPath};
-use crate::resolve::{PathFacts, Place};
+use crate::resolve::{PathFacts, Place, links};
 
 /// The canonical working directory.
 pub fn working_directory(place: &Place, facts: &dyn PathFacts) -> Result<PathBuf, PolicyError> {
@@ -38,48 +38,56 @@ pub fn absolute(written: &WrittenPath, place: &Place) -> Result<PathBuf, PolicyE
     Ok(place.cwd.join(base).join(&written.path))
 }
 
-/// The canonical deny-read paths, sorted.
+/// Deny-read paths.
+pub struct Denied {
+    /// Canonical as far as they exist; sorted.
+    pub paths: Vec<PathBuf>,
+    /// The links on the way to them. Inside a root they must stay: a command that replaced one would turn the next run's rule
+    /// to another path.
+    pub links: Vec<PathBuf>,
+}
+
+/// The deny-read paths of `policy`.
 pub fn deny_read(
     policy: &Policy,
     place: &Place,
     cwd: &Path,
     facts: &dyn PathFacts,
-) -> Result<Vec<PathBuf>, PolicyError> {
-    let mut denied = Vec::new();
+) -> Result<Denied, PolicyError> {
+    let (mut paths, mut links) = (Vec::new(), Vec::new());
     for written in &policy.deny_read {
-        let path = canonical_or_planned(&absolute(written, place)?, facts);
+        let absolute = absolute(written, place)?;
+        let path = canonical_or_planned(&absolute, facts);
         if cwd.starts_with(&path) {
             let problem = Problem::WorkingDirectoryDenied { path, cwd: cwd.to_path_buf() };
             return Err(PolicyError::new(written.origin.clone(), problem));
         }
-        denied.push(path);
+        if path != absolute {
+            links.extend(links::on_the_way(&absolute, facts));
+        }
+        paths.push(path);
     }
-    denied.sort();
-    denied.dedup();
-    Ok(denied)
+    paths.sort();
+    paths.dedup();
+    Ok(Denied { paths, links })
 }
 
-/// The canonical path, or for one that does not exist (yet) its deepest canonical ancestor and the rest behind it.
+/// Turns of [`canonical_or_planned`]: each takes out the `..` behind a missing name, or a link.
+const MAX_TURNS: usize = 40;
+
+/// The canonical path; for one that does not exist (yet) the path at which it would come to be: links are followed to where
+/// they would lead, and `..` behind a missing name takes it out.
 pub fn canonical_or_planned(path: &Path, facts: &dyn PathFacts) -> PathBuf {
-    for ancestor in path.ancestors() {
-        if let Ok(real) = facts.canonical(ancestor) {
-            return normal(&real, path.strip_prefix(ancestor).unwrap_or(Path::new("")));
+    if let Ok(real) = facts.canonical(path) {
+        return real;
+    }
+    let mut at = path.to_path_buf();
+    for _ in 0..MAX_TURNS {
+        match links::walk(&at, facts, |_| {}) {
+            Ok(real) => return real,
+            Err(stuck) if stuck.at == at => break,
+            Err(stuck) => at = stuck.at,
         }
     }
-    normal(Path::new(""), path)
-}
-
-/// `base` with `rest` behind it; `.` and `..` are taken out by their letters, which is right where `rest` has no links.
-fn normal(base: &Path, rest: &Path) -> PathBuf {
-    let mut path = base.to_path_buf();
-    for component in rest.components() {
-        match component {
-            Component::CurDir => {}
-            Component::ParentDir => {
-                path.pop();
-            }
-            other => path.push(other),
-        }
-    }
-    path
+    at
 }

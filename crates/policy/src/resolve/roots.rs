@@ -8,7 +8,7 @@ use crate::names::ProtectedNames;
 use crate::policy::{Mode, Origin, Policy, WrittenPath};
 use crate::resolve::git_dirs::Found;
 use crate::resolve::paths::{absolute, canonical_or_planned};
-use crate::resolve::{Kind, PathFacts, Place, Root};
+use crate::resolve::{Kind, PathFacts, Place, Root, links};
 
 /// Folders of the operating system that are refused, each with everything below it.
 const SYSTEM_TREES: [&str; 20] = [
@@ -131,6 +131,12 @@ pub fn host_temp(
     open
 }
 
+/// A root with the symbolic links by which its written path leads to it.
+struct Candidate {
+    root: Root,
+    links: Vec<PathBuf>,
+}
+
 /// The working directory and the written roots, canonical and checked. Empty in `read-only`.
 pub fn roots(
     policy: &Policy,
@@ -145,13 +151,44 @@ pub fn roots(
     let protected = ProtectedNames::new(policy.protected.iter().cloned());
     let implied = Root { path: cwd.to_path_buf(), origin: Origin::Default };
     check(&implied, bounds, &protected, true)?;
-    let mut roots = vec![implied];
+    let mut candidates = vec![Candidate { links: links_to(&place.cwd, cwd, facts), root: implied }];
     for written in &policy.writable_roots {
-        let root = canonical_root(written, place, facts)?;
-        check(&root, bounds, &protected, false)?;
-        roots.push(root);
+        let candidate = canonical_root(written, place, facts)?;
+        check(&candidate.root, bounds, &protected, false)?;
+        candidates.push(candidate);
     }
-    Ok(roots)
+    check_links(&candidates)?;
+    Ok(candidates.into_iter().map(|candidate| candidate.root).collect())
+}
+
+/// The links on the way from `written` to `real`.
+fn links_to(written: &Path, real: &Path, facts: &dyn PathFacts) -> Vec<PathBuf> {
+    if written == real { Vec::new() } else { links::on_the_way(written, facts) }
+}
+
+/// A link inside a root belongs to the commands: one of them could let it lead to another folder, which the next run would then
+/// open. So such a link must not decide what is a root; leading to what is open anyway it does no harm.
+fn check_links(candidates: &[Candidate]) -> Result<(), PolicyError> {
+    let replaceable = |link: &&PathBuf| {
+        candidates.iter().any(|other| link.starts_with(&other.root.path) && **link != other.root.path)
+    };
+    let tainted = |candidate: &Candidate| candidate.links.iter().find(replaceable).cloned();
+    if candidates.iter().all(|candidate| candidate.links.is_empty()) {
+        return Ok(());
+    }
+    let sound: Vec<&Path> = candidates
+        .iter()
+        .filter(|candidate| tainted(candidate).is_none())
+        .map(|candidate| &*candidate.root.path)
+        .collect();
+    for Candidate { root, links } in candidates {
+        let open_anyway = sound.iter().any(|folder| root.path.starts_with(folder));
+        if let (Some(link), false) = (links.iter().find(replaceable), open_anyway) {
+            let problem = Problem::RootThroughLink { path: root.path.clone(), link: link.clone() };
+            return Err(PolicyError::new(root.origin.clone(), problem));
+        }
+    }
+    Ok(())
 }
 
 /// Roots that a configuration names for another mode are passed over; a program that sets both contradicts itself.
@@ -170,14 +207,20 @@ fn no_roots(policy: &Policy) -> Result<Vec<Root>, PolicyError> {
     }
 }
 
-fn canonical_root(written: &WrittenPath, place: &Place, facts: &dyn PathFacts) -> Result<Root, PolicyError> {
+fn canonical_root(
+    written: &WrittenPath,
+    place: &Place,
+    facts: &dyn PathFacts,
+) -> Result<Candidate, PolicyError> {
     let fail = |problem| PolicyError::new(written.origin.clone(), problem);
     let path = absolute(written, place)?;
-    let real = facts.canonical(&path).map_err(|source| fail(Problem::RootMissing { path, source }))?;
+    let missing = |source| fail(Problem::RootMissing { path: path.clone(), source });
+    let real = facts.canonical(&path).map_err(missing)?;
     if facts.kind(&real) != Some(Kind::Directory) {
         return Err(fail(Problem::RootNotAFolder { path: real }));
     }
-    Ok(Root { path: real, origin: written.origin.clone() })
+    let links = links_to(&path, &real, facts);
+    Ok(Candidate { root: Root { path: real, origin: written.origin.clone() }, links })
 }
 
 fn check(root: &Root, bounds: &Bounds, protected: &ProtectedNames, implied: bool) -> Result<(), PolicyError> {

@@ -161,11 +161,14 @@ fn contradictions() {
 #[test]
 fn deny_read_is_canonical_as_far_as_it_exists() {
     let policy = Policy {
-        deny_read: ["~/to-lib/x/../y", "~/.ssh", "/none/z", "~/.ssh"].map(written).to_vec(),
+        deny_read: ["~/to-lib/x/../y", "~/.ssh", "/none/z", "~/.ssh", "~/gone/../to-lib/w", "~/later/key"]
+            .map(written)
+            .to_vec(),
         ..Policy::default()
     };
-    let resolved = ok(&policy, &tree());
-    assert_eq!(resolved.deny_read, ["/home/u/.ssh", "/home/u/lib/y", "/none/z"].map(PathBuf::from));
+    let resolved = ok(&policy, &tree().link("/home/u/later", "/srv/later"));
+    let expected = ["/home/u/.ssh", "/home/u/lib/w", "/home/u/lib/y", "/none/z", "/srv/later/key"];
+    assert_eq!(resolved.deny_read, expected.map(PathBuf::from));
 }
 
 #[test]
@@ -342,4 +345,30 @@ fn a_submodule_inside_its_superproject_may_commit() {
     assert_eq!(git_dirs(&resolved), ["/home/u/p/.git/modules/sub"]);
     assert_eq!(access(&resolved, "/home/u/p/.git/modules/sub/index"), Access::Write);
     assert_eq!(access(&resolved, "/home/u/p/.git/modules/sub/config"), Access::Read);
+}
+
+#[test]
+fn a_link_that_commands_own_does_not_choose_a_root() {
+    // A command replaced its folder `build`, which the configuration names, by a link to the user's programs.
+    let tree =
+        tree().folder("/home/u/bin").link("/home/u/p/build", "/home/u/bin").link("/home/u/p/here", "src");
+    let place = place("/home/u/p");
+    let error = resolve(&with_roots(&["build"]), &place, &tree).expect_err("refused");
+    assert_eq!(error.code(), "root.through-link");
+    assert_eq!(error.remedy(), "name the folder itself if it is the one you mean: /home/u/bin");
+    assert_eq!(paths(&ok(&with_roots(&["here"]), &tree)), ["/home/u/p"]);
+    assert_eq!(paths(&ok(&with_roots(&["build", "/home/u/bin"]), &tree)), ["/home/u/bin", "/home/u/p"]);
+    // Two roots whose links lie in each other open nothing either.
+    let knot = tree.folder("/x/a").folder("/y/b").link("/x/a/l", "/y/b").link("/y/b/l", "/x/a");
+    assert!(resolve(&with_roots(&["/x/a/l", "/y/b/l"]), &place, &knot).is_err());
+}
+
+#[test]
+fn links_to_hidden_paths_stay() {
+    let tree = tree().link("/home/u/p/keys", "../.ssh");
+    let policy = Policy { deny_read: vec![written("keys/id")], ..Policy::default() };
+    let resolved = ok(&policy, &tree);
+    assert_eq!(resolved.deny_read, [PathBuf::from("/home/u/.ssh/id")]);
+    assert_eq!(pins(&resolved), ["/home/u/p/keys"]);
+    assert_eq!(access(&resolved, "/home/u/p/keys"), Access::Read);
 }
