@@ -39,4 +39,8 @@ impl PathFacts for HostPaths {
         std::fs::File::open(path)?.take(SMALL).read_to_end(&mut content)?;
         Ok(content)
     }
+
+    fn read_link(&self, path: &Path) -> io::Result<PathBuf> {
+        std::fs::read_link(path)
+    }
 }
