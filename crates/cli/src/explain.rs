@@ -7,7 +7,7 @@ use std::path::{Component, Path, PathBuf};
 use std::process::ExitCode;
 
 use codex_sandbox::policy::policy::{AllowedHost, Mode};
-use codex_sandbox::{Access, Resolved, Rule, Sandbox};
+use codex_sandbox::{Access, Rule, Sandbox};
 use serde::Serialize;
 
 use crate::args::{ExplainArgs, Operation};
@@ -28,7 +28,7 @@ struct Answer {
 /// Answers; exit code 1 when something is denied.
 pub fn run(args: &ExplainArgs) -> Result<ExitCode, Failure> {
     let intent = config::read(&args.policy)?;
-    let sandbox = intent.builder().build()?;
+    let sandbox = intent.builder().probe()?;
     let answers: Vec<Answer> =
         args.subjects.iter().map(|subject| answer(&sandbox, args.op, subject)).collect();
     let text = if args.json { format!("{:#}\n", serde_json::json!(answers)) } else { describe(&answers) };
@@ -39,7 +39,7 @@ pub fn run(args: &ExplainArgs) -> Result<ExitCode, Failure> {
 
 fn answer(sandbox: &Sandbox, op: Operation, subject: &OsString) -> Answer {
     match host(subject) {
-        Some(host) => network(sandbox.resolved(), &host),
+        Some(host) => network(sandbox, &host),
         None => path(sandbox, op, Path::new(subject)),
     }
 }
@@ -53,12 +53,14 @@ fn host(subject: &OsStr) -> Option<AllowedHost> {
     AllowedHost::parse(text).filter(|host| host.port.is_some())
 }
 
-fn network(resolved: &Resolved, host: &AllowedHost) -> Answer {
+fn network(sandbox: &Sandbox, host: &AllowedHost) -> Answer {
+    let resolved = sandbox.resolved();
+    let own_loopback = sandbox.enforcement().backend == codex_sandbox::Backend::LinuxNative;
     let name = host.host.to_ascii_lowercase();
     let loopback = name == "localhost" || name.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback());
     let (allowed, rule) = if resolved.network_access {
         (true, "network_access = true: outbound network is open".to_owned())
-    } else if loopback {
+    } else if loopback && own_loopback {
         (true, "loopback of the sandbox itself: servers that the command starts, never the host's".to_owned())
     } else {
         (false, "network_access = false: the command has no network".to_owned())
@@ -70,6 +72,16 @@ fn path(sandbox: &Sandbox, op: Operation, path: &Path) -> Answer {
     let canonical = canonical(&sandbox.resolved().cwd.join(path));
     if sandbox.resolved().mode == Mode::DangerFullAccess {
         let rule = "sandbox_mode = danger-full-access: nothing is enforced".to_owned();
+        return Answer {
+            subject: canonical.display().to_string(),
+            kind: "path",
+            allowed: true,
+            rule,
+            detail: None,
+        };
+    }
+    if harmless_device(&canonical) {
+        let rule = "one of the harmless devices, which every command may use".to_owned();
         return Answer {
             subject: canonical.display().to_string(),
             kind: "path",
@@ -90,6 +102,11 @@ fn path(sandbox: &Sandbox, op: Operation, path: &Path) -> Answer {
         rule: in_words(&verdict.rule),
         detail: Some(verdict.rule),
     }
+}
+
+fn harmless_device(path: &Path) -> bool {
+    let name = path.strip_prefix("/dev").ok().and_then(Path::to_str);
+    name.is_some_and(|name| codex_sandbox::linux::plan::DEVICES.contains(&name))
 }
 
 /// realpath(3) of the longest part that exists, the rest as written.

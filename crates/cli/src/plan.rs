@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::io::Write;
 use std::process::ExitCode;
 
-use codex_sandbox::linux::plan::{Limit, LinuxPlan, Means, Mount};
+use codex_sandbox::linux::plan::{Backend, Limit, LinuxPlan, Means, Mount};
 use codex_sandbox::{Plan, Resolved};
 
 use crate::args::PlanArgs;
@@ -50,7 +50,11 @@ fn describe(plan: &LinuxPlan) -> String {
     );
     list(&mut text, "protected", protected(policy));
     list(&mut text, "not read", policy.deny_read.iter().map(|path| path.display().to_string()));
-    let network = if policy.network_access { "allowed" } else { "none (loopback inside the sandbox only)" };
+    let network = match (policy.network_access, plan.backend) {
+        (true, _) => "allowed",
+        (false, Backend::Native) => "none (loopback inside the sandbox only)",
+        (false, Backend::Landlock) => "none",
+    };
     let _ = writeln!(text, "network     {network}");
     limits(&mut text, plan);
     list(
@@ -76,7 +80,7 @@ fn describe(plan: &LinuxPlan) -> String {
 }
 
 fn backend(plan: &LinuxPlan) -> String {
-    use codex_sandbox::linux::plan::{Backend, Strength};
+    use codex_sandbox::linux::plan::Strength;
     let name = match plan.backend {
         Backend::Native => "native (namespaces, mounts, Landlock, seccomp, broker)",
         Backend::Landlock => "landlock (Landlock, seccomp, broker; no namespaces)",

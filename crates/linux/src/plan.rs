@@ -151,6 +151,23 @@ pub struct LinuxPlan {
     pub environment: Vec<(String, PathBuf)>,
     /// Limits.
     pub limits: LimitsPlan,
+    /// Refuse to run when something turns out weaker than planned (a /proc that cannot be replaced).
+    #[serde(default)]
+    pub strict: bool,
+}
+
+/// The devices that a command may open for writing.
+pub const DEVICES: [&str; 6] = ["null", "zero", "full", "random", "urandom", "tty"];
+
+/// What is weaker where the host's /proc stays visible; only the run finds that out.
+pub fn host_proc_gap() -> Gap {
+    Gap {
+        code: "host-proc".to_owned(),
+        what: "parts of /proc are covered here (as containers do), so the kernel refuses a new one: the command sees, and \
+               cannot touch, the processes outside"
+            .to_owned(),
+        remedy: "start the container with an uncovered /proc (docker: --security-opt systempaths=unconfined)".to_owned(),
+    }
 }
 
 impl LinuxPlan {
@@ -202,6 +219,7 @@ pub fn plan(policy: &Resolved, facts: &Facts, view: &View) -> Result<LinuxPlan, 
         environment: environment(policy),
         limits: limits(policy, facts),
         policy: policy.clone(),
+        strict: false,
     })
 }
 
@@ -351,6 +369,13 @@ fn limits(policy: &Resolved, facts: &Facts) -> LimitsPlan {
 
 fn notices(policy: &Resolved, view: &View, overlays: &[Mount]) -> Vec<String> {
     let mut notices = policy.notices.clone();
+    for path in policy.deny_read.iter().filter(|path| !view.deny_read.iter().any(|(known, _)| known == *path))
+    {
+        notices.push(format!(
+            "{} does not exist: it cannot be hidden, so one that appears there during the run can be read",
+            path.display()
+        ));
+    }
     for mount in overlays {
         if let Mount::Replace { at, .. } = mount
             && view.temp_dirs.iter().any(|(dir, filled)| dir == at && *filled)
@@ -380,8 +405,8 @@ fn gaps(policy: &Resolved, facts: &Facts, backend: Backend) -> Vec<Gap> {
         gaps.push(gap(
             "no-namespaces",
             &format!(
-                "user namespaces are refused ({why}): the command sees other processes, has no loopback network and no \
-                 /tmp of its own, and processes it leaves behind are ended only as far as they can be found"
+                "user namespaces are refused ({why}): the command sees other processes, has no loopback network, and no \
+                 /tmp, /dev/shm or pseudo terminals of its own; folders above a deny-read path cannot be listed"
             ),
             "allow user namespaces (sysctl user.max_user_namespaces, kernel.unprivileged_userns_clone, \
              kernel.apparmor_restrict_unprivileged_userns)",

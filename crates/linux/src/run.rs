@@ -177,6 +177,11 @@ impl Running {
         self.sandboxed.pid.unsigned_abs()
     }
 
+    /// Whether the host's /proc had to stay visible (see [`crate::plan::host_proc_gap`]).
+    pub fn host_proc(&self) -> bool {
+        self.sandboxed.host_proc
+    }
+
     /// Waits for the end.
     ///
     /// # Errors
@@ -266,7 +271,7 @@ impl Running {
             }
             Ok(Some(FromInit::Ended(status))) => exit_of(status),
             Ok(Some(FromInit::TimedOut)) => Exit::TimedOut,
-            Ok(Some(FromInit::Started)) => return None,
+            Ok(Some(FromInit::Started { .. })) => return None,
             Err(Errno::AGAIN) => return None,
             Ok(Some(FromInit::Failed(_)) | None) | Err(_) if self.killed.load(Ordering::SeqCst) => KILLED,
             Ok(Some(FromInit::Failed(_)) | None) | Err(_) => {

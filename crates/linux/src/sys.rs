@@ -68,7 +68,16 @@ pub unsafe fn clone3(flags: u64) -> Result<Cloned, Errno> {
     };
     // SAFETY: `args` is a valid clone_args without stack or TLS, which makes this a fork; the rest is our caller's promise.
     let result = unsafe { libc::syscall(libc::SYS_clone3, &raw const args, size_of::<CloneArgs>()) };
-    match check(result)? {
+    let result = match check(result) {
+        // Containers refuse clone3, whose flags their filters cannot see, and let clone through.
+        Err(Errno::NOSYS | Errno::PERM) => {
+            let flags = args.flags | args.exit_signal;
+            // SAFETY: as above; with CLONE_PIDFD the third argument is where the pidfd goes (clone(2)).
+            check(unsafe { libc::syscall(libc::SYS_clone, flags, 0_usize, &raw mut pidfd, 0_usize, 0_usize) })
+        }
+        result => result,
+    };
+    match result? {
         0 => Ok(Cloned::Child),
         pid => {
             // SAFETY: CLONE_PIDFD stored a new descriptor that nobody else owns.
@@ -177,6 +186,9 @@ pub fn umask(mask: u32) -> u32 {
 
 /// close_range(2) with flags 0: closes every descriptor from `first` to `last`, both included.
 pub fn close_range(first: u32, last: u32) {
+    if first > last {
+        return;
+    }
     // SAFETY: the caller owns the descriptors of that range; a closed one is not used afterwards.
     unsafe { libc::syscall(libc::SYS_close_range, first, last, 0) };
 }

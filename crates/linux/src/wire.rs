@@ -14,8 +14,11 @@ use crate::error::{Failure, Stage};
 pub enum FromInit {
     /// The sandbox could not be built, or the program not be started.
     Failed(Failure),
-    /// The program runs.
-    Started,
+    /// The program runs. `host_proc`: the host's /proc had to stay.
+    Started {
+        /// See above.
+        host_proc: bool,
+    },
     /// Something for the user to know.
     Report(String),
     /// The command ended; the raw wait status.
@@ -51,7 +54,7 @@ impl FromInit {
                 packet.extend(failure.errno.raw_os_error().to_le_bytes());
                 packet.extend(failure.object.as_os_str().as_bytes());
             }
-            Self::Started => packet.push(b'S'),
+            Self::Started { host_proc } => packet.extend([b'S', u8::from(*host_proc)]),
             Self::Report(text) => {
                 packet.push(b'R');
                 packet.extend(text.as_bytes());
@@ -103,7 +106,7 @@ impl FromInit {
                 let object = PathBuf::from(std::ffi::OsString::from_vec(rest.get(4..)?.to_vec()));
                 Self::Failed(Failure { stage: Stage::from_number(*stage)?, object, errno })
             }
-            b'S' => Self::Started,
+            b'S' => Self::Started { host_proc: *rest.first()? != 0 },
             b'R' => Self::Report(String::from_utf8_lossy(rest).into_owned()),
             b'E' => Self::Ended(number(rest)?),
             b'T' => Self::TimedOut,
@@ -154,7 +157,7 @@ mod tests {
         let failure = Failure { stage: Stage::Mounts, object: "/x\n/\u{e9}".into(), errno: Errno::PERM };
         for message in [
             FromInit::Failed(failure),
-            FromInit::Started,
+            FromInit::Started { host_proc: true },
             FromInit::Report("two words".into()),
             FromInit::Ended(-7),
             FromInit::TimedOut,

@@ -164,13 +164,19 @@ impl<'a> Command<'a> {
             return self.start_unsandboxed(streams);
         };
         self.sandbox.resolved().check_runnable()?;
-        let enforcement = Enforcement::from(plan);
+        let mut enforcement = Enforcement::from(plan);
         self.sandbox.check_strength(&enforcement)?;
         // Kept for a second try: a machine says only when asked that it refuses namespaces.
         let again = duplicate(&streams).map_err(pipe_error)?;
         match run::spawn(plan, self.spec(streams)) {
             Err(RunError::NamespacesRefused { .. }) if self.sandbox.namespaces_refused() => self.start(again),
-            result => Ok((Process::Sandboxed(result?), enforcement)),
+            result => {
+                let running = result?;
+                if running.host_proc() {
+                    enforcement.weaken(&codex_sandbox_linux::plan::host_proc_gap());
+                }
+                Ok((Process::Sandboxed(running), enforcement))
+            }
         }
     }
 

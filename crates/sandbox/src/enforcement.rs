@@ -37,6 +37,12 @@ pub struct Gap {
     pub remedy: String,
 }
 
+impl From<&codex_sandbox_linux::plan::Gap> for Gap {
+    fn from(gap: &codex_sandbox_linux::plan::Gap) -> Self {
+        Self { code: gap.code.clone(), what: gap.what.clone(), remedy: gap.remedy.clone() }
+    }
+}
+
 /// What was enforced.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Enforcement {
@@ -53,6 +59,12 @@ impl Enforcement {
     pub(crate) fn nothing() -> Self {
         Self { backend: Backend::None, strength: Strength::None, gaps: Vec::new() }
     }
+
+    /// Something turned out weaker than planned.
+    pub(crate) fn weaken(&mut self, gap: &codex_sandbox_linux::plan::Gap) {
+        self.strength = Strength::Partial;
+        self.gaps.push(gap.into());
+    }
 }
 
 impl From<&codex_sandbox_linux::plan::LinuxPlan> for Enforcement {
@@ -67,11 +79,7 @@ impl From<&codex_sandbox_linux::plan::LinuxPlan> for Enforcement {
                 plan::Strength::Full => Strength::Full,
                 plan::Strength::Partial => Strength::Partial,
             },
-            gaps: plan
-                .gaps
-                .iter()
-                .map(|gap| Gap { code: gap.code.clone(), what: gap.what.clone(), remedy: gap.remedy.clone() })
-                .collect(),
+            gaps: plan.gaps.iter().map(Gap::from).collect(),
         }
     }
 }

@@ -89,7 +89,7 @@ pub(super) fn call<const N: usize>(number: c_long, args: [Arg<'_>; N]) -> io::Re
     // SAFETY: every pointer comes from a borrow that outlives the call, of the size that the caller vouches for (above); no
     // call made through here touches memory that it is not given.
     let result = unsafe { libc::syscall(number, a, b, c, d, e, f) };
-    if result == -1 { Err(io::Error::last_os_error()) } else { Ok(i64::from(result)) }
+    if result == -1 { Err(io::Error::last_os_error()) } else { Ok(result) }
 }
 
 /// `sys!(number, arg, …)`: see [`call`].

@@ -78,6 +78,8 @@ pub struct Driver {
     pub launcher: Vec<OsString>,
     /// The program that hands its last two arguments to [`run_inside`](super::run_inside).
     pub program: Vec<OsString>,
+    /// Environment variables of the launcher, beside those of this process.
+    pub environment: Vec<(OsString, OsString)>,
     /// See [`Stage::prepare`].
     pub setuid_program: Option<PathBuf>,
 }
@@ -122,7 +124,9 @@ impl Driver {
         let program = words.next().ok_or_else(|| io::Error::from(io::ErrorKind::InvalidInput))?;
         let mut command = Command::new(program);
         command.args(words).arg(attempt.name).arg(scene);
-        command.current_dir(stage.workspace());
+        command
+            .current_dir(stage.workspace())
+            .envs(self.environment.iter().map(|(name, value)| (name, value)));
         command.stdout(File::create(output)?).stderr(File::create(errors)?);
         command.stdin(match attempt.stdin {
             Stdin::Null | Stdin::Terminal => Stdio::null(),
@@ -187,15 +191,22 @@ fn wait(child: &mut Child) -> io::Result<Option<ExitStatus>> {
 
 /// The attempt's own word, or what became of the process that should have given it.
 fn verdict(status: Option<ExitStatus>, output: &Path, errors: &Path) -> Result<Verdict, String> {
-    let text = |path| fs::read(path).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default();
+    let text =
+        |path| fs::read(path).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default();
     let Some(status) = status else { return Err(format!("no end after {} seconds", PATIENCE.as_secs())) };
     if let Some(verdict) = text(output).lines().rev().find_map(|line| line.parse().ok()) {
         return Ok(verdict);
     }
     let killed_by_filter = status.signal() == Some(libc::SIGSYS) || status.code() == Some(128 + libc::SIGSYS);
     if killed_by_filter {
-        return Ok(Verdict::Denied { errno: None, detail: "the seccomp filter killed the process".to_owned() });
+        return Ok(Verdict::Denied {
+            errno: None,
+            detail: "the seccomp filter killed the process".to_owned(),
+        });
     }
     let errors = text(errors);
-    Err(format!("no verdict ({status}): {}", errors.trim().lines().next_back().unwrap_or("nothing on standard error")))
+    Err(format!(
+        "no verdict ({status}): {}",
+        errors.trim().lines().next_back().unwrap_or("nothing on standard error")
+    ))
 }

@@ -23,7 +23,9 @@ pub(super) const ATTEMPTS: &[Attempt] = &[
         holds(&["CapInh:", "CapAmb:"])
     })
     .needs(ROOT),
-    identity("capability-bound", "be able to get a capability by execve(2) (the bounding set)", |_| holds(&["CapBnd:"])),
+    identity("capability-bound", "be able to get a capability by execve(2) (the bounding set)", |_| {
+        holds(&["CapBnd:"])
+    }),
     identity("new-privileges", "be able to get privileges by execve(2) (no_new_privs is off)", |_| {
         match status("NoNewPrivs:")?.as_str() {
             "0" => Ok("no_new_privs is off".into()),
@@ -59,9 +61,11 @@ pub(super) const ATTEMPTS: &[Attempt] = &[
         in_child_done("setgid", || sys!(libc::SYS_setgid, NOBODY))
     })
     .needs(ROOT),
-    identity("drop-groups", "give up supplementary groups, which may be a way past a mode that shuts them out", |_| {
-        in_child_done("setgroups", || sys!(libc::SYS_setgroups, 0, 0))
-    })
+    identity(
+        "drop-groups",
+        "give up supplementary groups, which may be a way past a mode that shuts them out",
+        |_| in_child_done("setgroups", || sys!(libc::SYS_setgroups, 0, 0)),
+    )
     .needs(ROOT),
     identity("other-groups", "take supplementary groups", |_| {
         in_child_done("setgroups", || sys!(libc::SYS_setgroups, 1, &half_words(&[NOBODY])))
@@ -69,12 +73,12 @@ pub(super) const ATTEMPTS: &[Attempt] = &[
     .needs(ROOT),
     identity("raise-limits", "raise a hard limit", |_| {
         let mut limit = [0; 16];
-        sys!(libc::SYS_prlimit64, 0, libc::RLIMIT_CORE as u32, 0, limit.as_mut_slice()).ready("prlimit64")?;
+        sys!(libc::SYS_prlimit64, 0, libc::RLIMIT_CORE, 0, limit.as_mut_slice()).ready("prlimit64")?;
         in_child_done("prlimit64", || {
             let lower = super::call::words(&[0, 0]);
-            sys!(libc::SYS_prlimit64, 0, libc::RLIMIT_CORE as u32, &lower, 0)?;
+            sys!(libc::SYS_prlimit64, 0, libc::RLIMIT_CORE, &lower, 0)?;
             let higher = super::call::words(&[0, 4096]);
-            sys!(libc::SYS_prlimit64, 0, libc::RLIMIT_CORE as u32, &higher, 0)
+            sys!(libc::SYS_prlimit64, 0, libc::RLIMIT_CORE, &higher, 0)
         })
     })
     .needs(&[Need::Root, Need::Facility]),
@@ -85,7 +89,9 @@ pub(super) const ATTEMPTS: &[Attempt] = &[
     .open_without_namespaces(),
     identity("keep-capabilities", "keep capabilities across a change of user (securebits)", |_| {
         const SECBIT_KEEP_CAPS: u32 = 1 << 4;
-        in_child_done("PR_SET_SECUREBITS", || sys!(libc::SYS_prctl, libc::PR_SET_SECUREBITS, SECBIT_KEEP_CAPS, 0, 0, 0))
+        in_child_done("PR_SET_SECUREBITS", || {
+            sys!(libc::SYS_prctl, libc::PR_SET_SECUREBITS, SECBIT_KEEP_CAPS, 0, 0, 0)
+        })
     })
     .needs(ROOT),
     identity("real-time", "run in real time, ahead of everybody", |_| {

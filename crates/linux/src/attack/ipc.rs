@@ -17,10 +17,14 @@ pub(super) const ATTEMPTS: &[Attempt] = &[
     ipc("shared-memory", "write to an outsider's System V shared memory by its id", |s| {
         store(present(s.shm, "System V shared memory")?.0)
     }),
-    ipc("shared-memory-by-key", "find an outsider's System V shared memory by its key, and write to it", |s| {
-        let (_, key) = present(s.shm, "System V shared memory")?;
-        store(sys!(libc::SYS_shmget, key, 0, 0).attack("shmget")? as i32)
-    }),
+    ipc(
+        "shared-memory-by-key",
+        "find an outsider's System V shared memory by its key, and write to it",
+        |s| {
+            let (_, key) = present(s.shm, "System V shared memory")?;
+            store(sys!(libc::SYS_shmget, key, 0, 0).attack("shmget")? as i32)
+        },
+    ),
     ipc("shared-memory-removal", "remove an outsider's System V shared memory", |s| {
         let (id, _) = present(s.shm, "System V shared memory")?;
         done(sys!(libc::SYS_shmctl, id, libc::IPC_RMID, 0), "shmctl IPC_RMID")
@@ -50,7 +54,8 @@ pub(super) const ATTEMPTS: &[Attempt] = &[
     }),
     ipc("posix-message-queue", "send to an outsider's POSIX message queue", |s| {
         let name = CString::new(present(s.posix_queue.clone(), "POSIX message queues")?).unwrap_or_default();
-        let queue = own(sys!(libc::SYS_mq_open, &name, libc::O_WRONLY | libc::O_NONBLOCK, 0, 0).attack("mq_open")?);
+        let queue =
+            own(sys!(libc::SYS_mq_open, &name, libc::O_WRONLY | libc::O_NONBLOCK, 0, 0).attack("mq_open")?);
         done(sys!(libc::SYS_mq_timedsend, &queue, &b"!"[..], 1, 0, 0), "mq_timedsend")
     }),
     ipc("posix-message-queue-removal", "remove an outsider's POSIX message queue", |s| {

@@ -23,7 +23,8 @@ pub(super) const ATTEMPTS: &[Attempt] = &[
     leak("arguments-of-anybody", "find a process with arguments other than this attempt's own", |_| {
         let own = std::process::id().to_string();
         let processes = std::fs::read_dir("/proc").ready("/proc")?.flatten();
-        let others = processes.filter(|entry| entry.file_name().to_str().is_some_and(|name| is_number(name) && name != own));
+        let others = processes
+            .filter(|entry| entry.file_name().to_str().is_some_and(|name| is_number(name) && name != own));
         let mut told = others.filter_map(|entry| std::fs::read(entry.path().join("cmdline")).ok());
         match told.find(|arguments| has_content(arguments)) {
             Some(arguments) => Ok(String::from_utf8_lossy(&arguments).replace('\0', " ")),
@@ -44,5 +45,9 @@ fn has_content(bytes: &[u8]) -> bool {
 
 fn read(path: &str) -> Tried {
     let content = std::fs::read(path).attack(path)?;
-    if has_content(&content) { Ok(format!("{path} has {} bytes", content.len())) } else { Err(Stop::denied("it is empty")) }
+    if has_content(&content) {
+        Ok(format!("{path} has {} bytes", content.len()))
+    } else {
+        Err(Stop::denied("it is empty"))
+    }
 }

@@ -23,13 +23,17 @@ const fn race(name: &'static str, what: &'static str, run: fn(&Scene) -> Tried) 
 const APPEND: i32 = libc::O_WRONLY | libc::O_APPEND;
 
 pub(super) const ATTEMPTS: &[Attempt] = &[
-    race("race-folder-link", "flip a symbolic link between a folder of the workspace and the outside one; write below", |s| {
-        flipping_link(s, |link| {
-            if let Ok(fd) = open_at(CWD, &link.join("inner"), APPEND, 0) {
-                let _lost = sys!(libc::SYS_write, &fd, MARK, MARK.len());
-            }
-        })
-    }),
+    race(
+        "race-folder-link",
+        "flip a symbolic link between a folder of the workspace and the outside one; write below",
+        |s| {
+            flipping_link(s, |link| {
+                if let Ok(fd) = open_at(CWD, &link.join("inner"), APPEND, 0) {
+                    let _lost = sys!(libc::SYS_write, &fd, MARK, MARK.len());
+                }
+            })
+        },
+    ),
     race("race-create-link", "the same, making files below", |s| {
         flipping_link(s, |link| {
             let made = open_at(CWD, &link.join("new"), APPEND | libc::O_CREAT, 0o644);
@@ -55,7 +59,7 @@ pub(super) const ATTEMPTS: &[Attempt] = &[
     }),
     race("race-path-text", "change the text of a path while open(2) reads it", |s| {
         let paths = [s.ours("folder/inner"), s.theirs("folder/inner")];
-        flipping_bytes(paths.map(|path| path.as_os_str().as_bytes().to_vec()), |address| {
+        flipping_bytes(&paths.map(|path| path.as_os_str().as_bytes().to_vec()), |address| {
             if let Ok(fd) = sys!(libc::SYS_openat, CWD, address, APPEND | libc::O_CLOEXEC, 0) {
                 let _lost = sys!(libc::SYS_write, &own(fd), MARK, MARK.len());
             }
@@ -63,13 +67,13 @@ pub(super) const ATTEMPTS: &[Attempt] = &[
     }),
     race("race-truncate-text", "change the text of a path while truncate(2) reads it", |s| {
         let paths = [s.ours("folder/inner"), s.theirs("folder/inner")];
-        flipping_bytes(paths.map(|path| path.as_os_str().as_bytes().to_vec()), |address| {
+        flipping_bytes(&paths.map(|path| path.as_os_str().as_bytes().to_vec()), |address| {
             let _lost = sys!(libc::SYS_truncate, address, 1);
         })
     }),
     race("race-git-text", "change the text of a name to .git while mkdirat(2) reads it", |s| {
         let folder = open_path(&s.ours("plain"))?;
-        flipping_bytes([b"ggit".to_vec(), b".git".to_vec()], |address| {
+        flipping_bytes(&[b"ggit".to_vec(), b".git".to_vec()], |address| {
             let _lost = sys!(libc::SYS_mkdirat, &folder, address, 0o755);
             let _gone = sys!(libc::SYS_unlinkat, &folder, c"ggit", libc::AT_REMOVEDIR);
         })
@@ -77,7 +81,7 @@ pub(super) const ATTEMPTS: &[Attempt] = &[
     race("race-git-rename-text", "change the text of a name to .git while renameat2(2) reads it", |s| {
         let folder = open_path(&s.ours("plain"))?;
         sys!(libc::SYS_mkdirat, &folder, c"made", 0o755).ready("mkdirat")?;
-        flipping_bytes([b"ggit".to_vec(), b".git".to_vec()], |address| {
+        flipping_bytes(&[b"ggit".to_vec(), b".git".to_vec()], |address| {
             let _lost = sys!(libc::SYS_renameat2, &folder, c"made", &folder, address, 0);
             let _back = sys!(libc::SYS_renameat2, &folder, c"ggit", &folder, c"made", 0);
         })
@@ -85,7 +89,7 @@ pub(super) const ATTEMPTS: &[Attempt] = &[
     race("race-open-flags", "change the flags while openat2(2) reads them", |s| {
         let how = |flags: i32| words(&[(flags | libc::O_CLOEXEC) as u64, 0, 0]);
         let path = c(&s.theirs("folder/inner"));
-        flipping_bytes([how(libc::O_RDONLY), how(libc::O_WRONLY | libc::O_TRUNC)], |address| {
+        flipping_bytes(&[how(libc::O_RDONLY), how(libc::O_WRONLY | libc::O_TRUNC)], |address| {
             if let Ok(fd) = sys!(libc::SYS_openat2, CWD, &path, address, 24) {
                 drop(own(fd));
             }
@@ -98,7 +102,7 @@ pub(super) const ATTEMPTS: &[Attempt] = &[
         let length = a.len().max(b.len());
         a.resize(length, 0);
         b.resize(length, 0);
-        flipping_bytes([a, b], |address| {
+        flipping_bytes(&[a, b], |address| {
             let flags = libc::SOCK_STREAM | libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK;
             if let Ok(socket) = sys!(libc::SYS_socket, libc::AF_UNIX, flags, 0) {
                 let socket = own(socket);
@@ -106,49 +110,66 @@ pub(super) const ATTEMPTS: &[Attempt] = &[
             }
         })
     }),
-    race("race-folder-descriptor", "put the outside folder in the place of a descriptor while openat(2) uses it", |s| {
-        flipping_descriptor([open_path(&s.ours("folder"))?, open_path(&s.theirs("folder"))?], |fd| {
-            if let Ok(file) = open_at(fd, Path::new("inner"), APPEND, 0) {
-                let _lost = sys!(libc::SYS_write, &file, MARK, MARK.len());
-            }
-        })
-    }),
-    race("race-file-descriptor", "put an outside file in the place of a descriptor while fchmod(2) uses it", |s| {
-        let files = [open_for_reading(&s.ours("folder/inner"))?, open_for_reading(&s.theirs("folder/inner"))?];
-        flipping_descriptor(files, |fd| {
-            let _lost = sys!(libc::SYS_fchmod, fd, 0o777);
-        })
-    }),
-    race("race-link-source", "flip a symbolic link while linkat(2) follows it, and write through the new name", |s| {
-        let new = s.ours("new");
-        flipping_link(s, |link| {
-            let from = c(&link.join("inner"));
-            let linked = sys!(libc::SYS_linkat, CWD, &from, CWD, &c(&new), libc::AT_SYMLINK_FOLLOW);
-            if linked.is_ok() {
-                if let Ok(fd) = open_at(CWD, &new, APPEND, 0) {
-                    let _lost = sys!(libc::SYS_write, &fd, MARK, MARK.len());
+    race(
+        "race-folder-descriptor",
+        "put the outside folder in the place of a descriptor while openat(2) uses it",
+        |s| {
+            flipping_descriptor(&[open_path(&s.ours("folder"))?, open_path(&s.theirs("folder"))?], |fd| {
+                if let Ok(file) = open_at(fd, Path::new("inner"), APPEND, 0) {
+                    let _lost = sys!(libc::SYS_write, &file, MARK, MARK.len());
                 }
-                let _gone = sys!(libc::SYS_unlinkat, CWD, &c(&new), 0);
-            }
-        })
-    }),
-    race("race-parent-rename", "make a file below a folder that is renamed to and fro with a link to the outside one", |s| {
-        let [folder, away, link] = ["swapped", "swapped-away", "swapped-link"].map(|name| s.ours(name));
-        std::fs::create_dir(&folder).ready("mkdir")?;
-        symlink(s.theirs("folder"), &link).ready("symlink")?;
-        let rename = |from: &Path, to: &Path| sys!(libc::SYS_renameat2, CWD, &c(from), CWD, &c(to), 0);
-        against(
-            |_| {
-                let _next = rename(&folder, &away).and_then(|_| rename(&link, &folder));
-                let _back = rename(&folder, &link).and_then(|_| rename(&away, &folder));
-            },
-            || {
-                let made = open_at(CWD, &folder.join("new"), APPEND | libc::O_CREAT, 0o644);
-                drop(made);
-            },
-        );
-        won_by(s.theirs("folder/new").exists())
-    }),
+            })
+        },
+    ),
+    race(
+        "race-file-descriptor",
+        "put an outside file in the place of a descriptor while fchmod(2) uses it",
+        |s| {
+            let files =
+                [open_for_reading(&s.ours("folder/inner"))?, open_for_reading(&s.theirs("folder/inner"))?];
+            flipping_descriptor(&files, |fd| {
+                let _lost = sys!(libc::SYS_fchmod, fd, 0o777);
+            })
+        },
+    ),
+    race(
+        "race-link-source",
+        "flip a symbolic link while linkat(2) follows it, and write through the new name",
+        |s| {
+            let new = s.ours("new");
+            flipping_link(s, |link| {
+                let from = c(&link.join("inner"));
+                let linked = sys!(libc::SYS_linkat, CWD, &from, CWD, &c(&new), libc::AT_SYMLINK_FOLLOW);
+                if linked.is_ok() {
+                    if let Ok(fd) = open_at(CWD, &new, APPEND, 0) {
+                        let _lost = sys!(libc::SYS_write, &fd, MARK, MARK.len());
+                    }
+                    let _gone = sys!(libc::SYS_unlinkat, CWD, &c(&new), 0);
+                }
+            })
+        },
+    ),
+    race(
+        "race-parent-rename",
+        "make a file below a folder that is renamed to and fro with a link to the outside one",
+        |s| {
+            let [folder, away, link] = ["swapped", "swapped-away", "swapped-link"].map(|name| s.ours(name));
+            std::fs::create_dir(&folder).ready("mkdir")?;
+            symlink(s.theirs("folder"), &link).ready("symlink")?;
+            let rename = |from: &Path, to: &Path| sys!(libc::SYS_renameat2, CWD, &c(from), CWD, &c(to), 0);
+            against(
+                |_| {
+                    let _next = rename(&folder, &away).and_then(|_| rename(&link, &folder));
+                    let _back = rename(&folder, &link).and_then(|_| rename(&away, &folder));
+                },
+                || {
+                    let made = open_at(CWD, &folder.join("new"), APPEND | libc::O_CREAT, 0o644);
+                    drop(made);
+                },
+            );
+            won_by(s.theirs("folder/new").exists())
+        },
+    ),
 ];
 
 /// Runs `flip(true)`, `flip(false)`, … in a second thread while the first repeats `act`.
@@ -182,7 +203,8 @@ fn flipping_link(scene: &Scene, act: impl Fn(&Path)) -> Tried {
     symlink(&targets[0], &link).ready("symlink")?;
     against(
         |side| {
-            let _busy = symlink(&targets[usize::from(side)], &next).and_then(|()| std::fs::rename(&next, &link));
+            let _busy =
+                symlink(&targets[usize::from(side)], &next).and_then(|()| std::fs::rename(&next, &link));
         },
         || act(&link),
     );
@@ -190,7 +212,7 @@ fn flipping_link(scene: &Scene, act: impl Fn(&Path)) -> Tried {
 }
 
 /// A descriptor number that stands for two files in turn.
-fn flipping_descriptor(sides: [OwnedFd; 2], act: impl Fn(i32)) -> Tried {
+fn flipping_descriptor(sides: &[OwnedFd; 2], act: impl Fn(i32)) -> Tried {
     let fd = own(sys!(libc::SYS_dup, &sides[0]).ready("dup")?);
     against(
         |side| {
@@ -202,7 +224,7 @@ fn flipping_descriptor(sides: [OwnedFd; 2], act: impl Fn(i32)) -> Tried {
 }
 
 /// Bytes in memory that read as two texts in turn; `act` gets their address.
-fn flipping_bytes(sides: [Vec<u8>; 2], act: impl Fn(usize)) -> Tried {
+fn flipping_bytes(sides: &[Vec<u8>; 2], act: impl Fn(usize)) -> Tried {
     let page = Page::new().ready("mmap")?;
     page.show(&sides[0]);
     against(|side| page.show(&sides[usize::from(side)]), || act(page.address));
@@ -218,10 +240,15 @@ impl Page {
     const SIZE: usize = 4096 * 2;
 
     fn new() -> io::Result<Self> {
-        let (protection, flags) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS);
+        let (protection, flags) =
+            (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS);
         // SAFETY: a new mapping at a free place.
         let address = unsafe { libc::mmap(std::ptr::null_mut(), Self::SIZE, protection, flags, -1, 0) };
-        if address == libc::MAP_FAILED { Err(io::Error::last_os_error()) } else { Ok(Self { address: address as usize }) }
+        if address == libc::MAP_FAILED {
+            Err(io::Error::last_os_error())
+        } else {
+            Ok(Self { address: address as usize })
+        }
     }
 
     /// Puts the bytes there, with a NUL behind.

@@ -18,7 +18,7 @@ pub struct Scene {
     pub(super) init: i32,
     /// The stage's process.
     pub(super) victim: i32,
-    /// An address in its memory that holds [`VICTIM_WORD`](super::stage::VICTIM_WORD).
+    /// An address in its memory that nothing uses; 0 where the stage itself could not write there.
     pub(super) victim_address: u64,
     /// TCP on 127.0.0.1.
     pub(super) tcp: u16,

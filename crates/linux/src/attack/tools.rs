@@ -107,11 +107,14 @@ pub(super) fn wait_for(pid: i32) -> io::Result<i32> {
 
 /// Runs `step` in a child, so that its effects on the process end with it.
 pub(super) fn in_child_done(what: &str, step: impl FnOnce() -> io::Result<i64>) -> Tried {
-    let status = in_child(|| step().map_or_else(|error| error.raw_os_error().unwrap_or(255), |_| 0)).ready("fork")?;
+    let status =
+        in_child(|| step().map_or_else(|error| error.raw_os_error().unwrap_or(255), |_| 0)).ready("fork")?;
     match (libc::WIFEXITED(status), libc::WEXITSTATUS(status)) {
         (true, 0) => Ok(format!("{what} worked")),
         (true, errno) => done(Err(io::Error::from_raw_os_error(errno)), what),
-        (false, _) => Err(Stop::denied(format!("{what}: the process died by signal {}", libc::WTERMSIG(status)))),
+        (false, _) => {
+            Err(Stop::denied(format!("{what}: the process died by signal {}", libc::WTERMSIG(status))))
+        }
     }
 }
 

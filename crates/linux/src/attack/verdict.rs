@@ -44,7 +44,8 @@ impl FromStr for Verdict {
     type Err = ParseVerdictError;
 
     fn from_str(line: &str) -> Result<Self, Self::Err> {
-        let (word, rest) = line.trim_end().split_once(' ').ok_or_else(|| ParseVerdictError(line.to_owned()))?;
+        let (word, rest) =
+            line.trim_end().split_once(' ').ok_or_else(|| ParseVerdictError(line.to_owned()))?;
         let text = rest.to_owned();
         match word {
             "SUCCEEDED" => Ok(Self::Succeeded(text)),

@@ -224,6 +224,7 @@ impl Broker<'_> {
         let flags = request.reopen_flags() | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW;
         let mode = Mode::from_raw_mode(request.mode & 0o7777 & !SET_ID_BITS);
         let fd = rustix::fs::openat(&place.dir, &place.name, flags.difference(OFlags::TRUNC), mode)?;
+        self.note_new_name(place);
         Ok(request.answer(fd))
     }
 

@@ -24,7 +24,8 @@ pub fn nearest_above(dir: BorrowedFd<'_>, depth: usize, made: &HashSet<FileId>) 
     None
 }
 
-fn is_git_dir(dir: BorrowedFd<'_>, prefix: &str) -> bool {
+/// Whether git would take the folder `prefix` (empty, or `../` …) of `dir` for a git directory.
+pub fn is_git_dir(dir: BorrowedFd<'_>, prefix: &str) -> bool {
     let exists =
         |name: &str| rustix::fs::statat(dir, format!("{prefix}{name}"), AtFlags::SYMLINK_NOFOLLOW).is_ok();
     exists("HEAD") && exists("objects") && exists("refs")

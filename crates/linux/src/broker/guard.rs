@@ -149,6 +149,25 @@ impl Broker<'_> {
         Err(Errno::PERM)
     }
 
+    /// Called when a name came into being: whether it made its folder a git directory, which git, run there by the user,
+    /// would take configuration from.
+    pub fn note_new_name(&mut self, place: &Place) {
+        let completes = ["HEAD", "objects", "refs"].iter().any(|name| place.bare_name() == name.as_bytes());
+        if completes
+            && matches!(self.rules.decide(&place.dir_path).rule, Rule::Root { .. })
+            && gitdir::is_git_dir(std::os::fd::AsFd::as_fd(&place.dir), "")
+        {
+            let dir = place.dir_path.clone();
+            self.report(|| {
+                format!(
+                    "{}: became a git repository without the usual name: git that is run there obeys its configuration \
+                     (git config --global safe.bareRepository explicit prevents that)",
+                    dir.display()
+                )
+            });
+        }
+    }
+
     /// A folder above a rule's own path (a root inside a root, a deny-read path, a git directory) must stay where it is.
     pub fn holds_a_rule(&self, path: &Path) -> bool {
         let policy = &self.plan.policy;

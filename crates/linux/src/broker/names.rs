@@ -65,6 +65,7 @@ impl Broker<'_> {
         if let Ok(made) = place.stat() {
             self.session.made_folder(id_of(&made));
         }
+        self.note_new_name(&place);
         Ok(Answer::Value(0))
     }
 
@@ -87,6 +88,7 @@ impl Broker<'_> {
         let content = memory::string(call, call.args[content])?;
         let place = self.new_place(call, dirfd, n)?;
         rustix::fs::symlinkat(&content, &place.dir, &place.name)?;
+        self.note_new_name(&place);
         Ok(Answer::Value(0))
     }
 
@@ -109,6 +111,7 @@ impl Broker<'_> {
         let own = source.fd.as_raw_fd().to_string();
         rustix::fs::linkat(self.proc.own_fds(), own, &place.dir, &place.name, AtFlags::SYMLINK_FOLLOW)?;
         self.session.links.linked(&source.stat);
+        self.note_new_name(&place);
         Ok(Answer::Value(0))
     }
 
@@ -175,6 +178,7 @@ impl Broker<'_> {
             self.check_moved(&target, &source, replaced)?;
         }
         rustix::fs::renameat_with(&source.dir, &source.name, &target.dir, &target.name, flags)?;
+        self.note_new_name(&target);
         if let Some(replaced) = replaced.filter(|_| !flags.contains(RenameFlags::EXCHANGE))
             && id_of(&replaced) != id_of(&moved)
         {

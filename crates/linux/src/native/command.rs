@@ -7,9 +7,8 @@ use std::path::{Path, PathBuf};
 use rustix::io::Errno;
 
 use crate::error::{Failure, Stage};
-use crate::native::mounts::DEVICES;
 use crate::native::namespaces;
-use crate::plan::{Backend, LinuxPlan, Means};
+use crate::plan::{Backend, DEVICES, LinuxPlan, Means};
 use crate::seccomp::{self, FilterSpec};
 use crate::sys;
 

@@ -37,10 +37,19 @@ pub struct Launch<'a> {
 }
 
 /// Runs pid 1 to its end; the process ends with it.
-pub fn run(launch: Launch<'_>) -> ! {
+pub fn run(mut launch: Launch<'_>) -> ! {
     // A panic must not unwind into a second copy of the launcher's stack.
     let bomb = AbortOnUnwind;
     let control = launch.control;
+    if launch.plan.backend == Backend::Landlock {
+        match super::orphans::split(&launch.launcher) {
+            Ok(keeper) => launch.launcher = keeper,
+            Err(failure) => {
+                FromInit::Failed(failure).send(control.as_fd());
+                sys::exit_now(1);
+            }
+        }
+    }
     if let Err(failure) = serve(launch) {
         FromInit::Failed(failure).send(control.as_fd());
     }
@@ -67,6 +76,7 @@ fn serve(launch: Launch<'_>) -> Result<(), Failure> {
     restrict_self(launch.plan, proc.as_ref())?;
     let signals = sys::signalfd(&[libc::SIGCHLD]).map_err(Failure::at(Stage::Prepare, "signalfd"))?;
     let (plan, control, launcher) = (launch.plan, launch.control, &launch.launcher);
+    let host_proc = plan.backend == Backend::Native && proc.is_none();
     let command = start(plan, launch.image, launch.stdio, &launch.mask)?;
     let mut broker = Broker::new(plan, command.listener, proc, command.pid)
         .map_err(Failure::at(Stage::Seccomp, "broker"))?;
@@ -78,6 +88,7 @@ fn serve(launch: Launch<'_>) -> Result<(), Failure> {
         signals,
         pid: command.pid,
         report: Some(command.report),
+        host_proc,
     }
     .run(deadline)?;
     // Nothing of the tree lives when the launcher hears of its end; the namespaces are taken down after that.
@@ -237,6 +248,7 @@ struct Loop<'a, 'b> {
     signals: OwnedFd,
     pid: i32,
     report: Option<OwnedFd>,
+    host_proc: bool,
 }
 
 impl Loop<'_, '_> {
@@ -313,7 +325,7 @@ impl Loop<'_, '_> {
         match FromInit::receive(report.as_fd(), rustix::net::RecvFlags::empty()) {
             Ok(Some(FromInit::Failed(failure))) => Err(failure),
             _ => {
-                FromInit::Started.send(self.control.as_fd());
+                FromInit::Started { host_proc: self.host_proc }.send(self.control.as_fd());
                 Ok(())
             }
         }

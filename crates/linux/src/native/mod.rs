@@ -33,6 +33,8 @@ pub struct Sandboxed {
     pub control: OwnedFd,
     /// Removed when the run is over.
     pub cgroup: Option<RunCgroup>,
+    /// The host's /proc stayed visible.
+    pub host_proc: bool,
 }
 
 /// Starts pid 1 for `plan` and waits until the command runs.
@@ -64,10 +66,13 @@ pub fn launch(
     );
     sys::set_signal_mask(&mask);
     let (pid, pidfd) = started.map_err(Failure::at(Stage::Namespaces, "clone"))?;
-    let sandboxed = Sandboxed { pid, pidfd, control, cgroup };
+    let mut sandboxed = Sandboxed { pid, pidfd, control, cgroup, host_proc: false };
     let result = hand_over(plan, &sandboxed, maps, wait).and_then(|()| wait_for_start(&sandboxed));
     match result {
-        Ok(()) => Ok(sandboxed),
+        Ok(host_proc) => {
+            sandboxed.host_proc = host_proc;
+            Ok(sandboxed)
+        }
         Err(failure) => {
             sandboxed.end();
             Err(failure)
@@ -158,10 +163,10 @@ fn hand_over(plan: &LinuxPlan, sandboxed: &Sandboxed, maps: bool, wait: bool) ->
     Ok(())
 }
 
-fn wait_for_start(sandboxed: &Sandboxed) -> Result<(), Failure> {
+fn wait_for_start(sandboxed: &Sandboxed) -> Result<bool, Failure> {
     let gone = Failure { stage: Stage::Prepare, object: "pid 1 of the sandbox".into(), errno: Errno::CHILD };
     match FromInit::receive(sandboxed.control.as_fd(), RecvFlags::empty()) {
-        Ok(Some(FromInit::Started)) => Ok(()),
+        Ok(Some(FromInit::Started { host_proc })) => Ok(host_proc),
         Ok(Some(FromInit::Failed(failure))) => Err(failure),
         _ => Err(gone),
     }

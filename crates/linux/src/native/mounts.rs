@@ -12,15 +12,12 @@ use rustix::mount::{
 };
 
 use crate::error::{Failure, Stage};
-use crate::plan::{LinuxPlan, Mount};
+use crate::plan::{DEVICES, LinuxPlan, Mount};
 use crate::sys;
 
 /// Where a hidden file or folder's empty stand-in lies.
 const EMPTY_FILE: &str = "/dev/.hidden-file";
 const EMPTY_FOLDER: &str = "/dev/.hidden-folder";
-
-/// The harmless devices of a sandbox.
-pub const DEVICES: [&str; 6] = ["null", "zero", "full", "random", "urandom", "tty"];
 
 /// What the mounts leave behind for the broker.
 pub struct Mounted {
@@ -45,6 +42,9 @@ pub fn build(plan: &LinuxPlan) -> Result<Mounted, Failure> {
     }
     devices(&captured)?;
     let mounted = Mounted { proc: proc()? };
+    if mounted.proc.is_none() && plan.strict {
+        return Err(fail("/proc")(Errno::PERM));
+    }
     for mount in &plan.mounts {
         match mount {
             Mount::Writable { path } => bind_back(&captured, path)?,

@@ -1,9 +1,43 @@
 //! Ending what a command leaves behind, before its end is reported.
 
-use rustix::process::Pid;
+use std::os::fd::{AsRawFd, OwnedFd};
+
+use rustix::event::{PollFd, PollFlags};
+use rustix::io::Errno;
+use rustix::process::{Pid, PidfdFlags};
 
 use crate::error::{Failure, Stage};
-use crate::sys;
+use crate::sys::{self, Cloned};
+
+/// Without a pid namespace: divides this process into a keeper and the supervisor that goes on. Whichever of the two is
+/// killed, the other inherits the tree and ends it. Returns in the supervisor, with a pidfd of the keeper.
+pub fn split(launcher: &OwnedFd) -> Result<OwnedFd, Failure> {
+    let fail = |errno| Failure::at(Stage::Prepare, "keeper")(errno);
+    adopt()?;
+    let own = rustix::process::pidfd_open(rustix::process::getpid(), PidfdFlags::empty()).map_err(fail)?;
+    // SAFETY: this process has one thread.
+    match unsafe { sys::clone3(0) }.map_err(fail)? {
+        Cloned::Child => Ok(own),
+        Cloned::Parent { pidfd, .. } => keep(launcher, &pidfd),
+    }
+}
+
+/// The keeper: waits until the launcher or the supervisor is gone, and ends what is left.
+fn keep(launcher: &OwnedFd, supervisor: &OwnedFd) -> ! {
+    let mut keep = [number(launcher), number(supervisor)];
+    keep.sort_unstable();
+    sys::close_range(3, keep[0] - 1);
+    sys::close_range(keep[0] + 1, keep[1] - 1);
+    sys::close_range(keep[1] + 1, u32::MAX);
+    let mut ends = [PollFd::new(launcher, PollFlags::IN), PollFd::new(supervisor, PollFlags::IN)];
+    while rustix::event::poll(&mut ends, None) == Err(Errno::INTR) {}
+    end_all();
+    sys::exit_now(0)
+}
+
+fn number(fd: &OwnedFd) -> u32 {
+    fd.as_raw_fd().unsigned_abs()
+}
 
 /// Orphans of the tree become children of this process (PR_SET_CHILD_SUBREAPER), so that they can be found.
 pub fn adopt() -> Result<(), Failure> {

@@ -53,10 +53,14 @@ pub(in crate::attack) const ATTEMPTS: &[Attempt] = &[
     file("make-through-a-link", "make a folder below a symbolic link to an outside folder", |s| {
         done(sys!(libc::SYS_mkdirat, CWD, &c(&s.ours("to-folder/new")), 0o755), "mkdirat")
     }),
-    file("rename-through-a-link", "move a file of the workspace below a symbolic link to an outside folder", |s| {
-        let (from, to) = (c(&s.ours("second")), c(&s.ours("to-folder/new")));
-        done(sys!(libc::SYS_renameat2, CWD, &from, CWD, &to, 0), "renameat2")
-    }),
+    file(
+        "rename-through-a-link",
+        "move a file of the workspace below a symbolic link to an outside folder",
+        |s| {
+            let (from, to) = (c(&s.ours("second")), c(&s.ours("to-folder/new")));
+            done(sys!(libc::SYS_renameat2, CWD, &from, CWD, &to, 0), "renameat2")
+        },
+    ),
     file("dots", "write through `..` from the workspace", |s| {
         open_and_mark(&s.ours("folder/../../outside/file"), WRITE)
     }),
@@ -65,22 +69,32 @@ pub(in crate::attack) const ATTEMPTS: &[Attempt] = &[
         let opened = open_at(folder.as_raw_fd(), Path::new("../outside/file"), WRITE, 0);
         mark(&opened.attack("openat ..")?)
     }),
-    file("relative-dots", "write by a relative name with `..`", |_| open_and_mark(Path::new("../outside/file"), WRITE)),
-    file("moved-away-working-folder", "write through `..` of a working folder that was moved meanwhile", |s| {
-        std::env::set_current_dir(s.ours("folder")).ready("chdir")?;
-        let (from, to) = (c(&s.ours("folder")), c(&s.ours("deep/folder")));
-        sys!(libc::SYS_renameat2, CWD, &from, CWD, &to, 0).ready("renameat2")?;
-        open_and_mark(Path::new("../../../outside/file"), WRITE)
+    file("relative-dots", "write by a relative name with `..`", |_| {
+        open_and_mark(Path::new("../outside/file"), WRITE)
     }),
+    file(
+        "moved-away-working-folder",
+        "write through `..` of a working folder that was moved meanwhile",
+        |s| {
+            std::env::set_current_dir(s.ours("folder")).ready("chdir")?;
+            let (from, to) = (c(&s.ours("folder")), c(&s.ours("deep/folder")));
+            sys!(libc::SYS_renameat2, CWD, &from, CWD, &to, 0).ready("renameat2")?;
+            open_and_mark(Path::new("../../../outside/file"), WRITE)
+        },
+    ),
     file("proc-root", "write through /proc/self/root", |s| through(s, "/proc/self/root")),
-    file("proc-thread-root", "write through /proc/thread-self/root", |s| through(s, "/proc/thread-self/root")),
+    file("proc-thread-root", "write through /proc/thread-self/root", |s| {
+        through(s, "/proc/thread-self/root")
+    }),
     file("proc-cwd", "write through /proc/self/cwd and `..`", |_| {
         open_and_mark(Path::new("/proc/self/cwd/../outside/file"), WRITE)
     }),
     file("proc-parent-root", "write through the root of the parent process", |s| {
         through(s, &format!("/proc/{}/root", std::os::unix::process::parent_id()))
     }),
-    file("proc-init-root", "write through the root of pid 1", |s| through(s, &format!("/proc/{}/root", s.init))),
+    file("proc-init-root", "write through the root of pid 1", |s| {
+        through(s, &format!("/proc/{}/root", s.init))
+    }),
     file("proc-init-cwd", "write through the working folder of pid 1", |s| {
         // The launcher's working folder, and pid 1's, may be the workspace or the root.
         let way = format!("/proc/{}/cwd", s.init);

@@ -18,7 +18,8 @@ pub(in crate::attack) const ATTEMPTS: &[Attempt] = &[
     file("file-handle-of-a-folder", "open the outside folder by its handle, and write below it", |s| {
         let handle = handle(&s.outside())?;
         let mount = open_for_reading(&s.workspace())?;
-        let folder = sys!(libc::SYS_open_by_handle_at, &mount, &handle, libc::O_RDONLY | libc::O_CLOEXEC).map(own);
+        let folder =
+            sys!(libc::SYS_open_by_handle_at, &mount, &handle, libc::O_RDONLY | libc::O_CLOEXEC).map(own);
         let folder = folder.attack("open_by_handle_at")?;
         let opened = sys!(libc::SYS_openat, &folder, c"file", libc::O_WRONLY | libc::O_CLOEXEC, 0);
         mark(&opened.map(own).attack("openat")?)
@@ -29,7 +30,8 @@ pub(in crate::attack) const ATTEMPTS: &[Attempt] = &[
     }),
     file("forgotten-file-by-any-number", "write to every descriptor above 2 that leads to the stage", |s| {
         let leads_there = |fd: &i32| {
-            std::fs::read_link(format!("/proc/self/fd/{fd}")).is_ok_and(|target| target.starts_with(s.outside()))
+            std::fs::read_link(format!("/proc/self/fd/{fd}"))
+                .is_ok_and(|target| target.starts_with(s.outside()))
         };
         let written = |fd: &i32| sys!(libc::SYS_write, *fd, MARK, MARK.len()).is_ok();
         match (3..1024).filter(leads_there).filter(written).count() {
@@ -64,7 +66,12 @@ pub(in crate::attack) const ATTEMPTS: &[Attempt] = &[
         Group::Files,
         "lease",
         "take a lease on an outside file, which stalls outsiders that open it",
-        |s| done(sys!(libc::SYS_fcntl, &open_for_reading(&s.file())?, libc::F_SETLEASE, libc::F_RDLCK), "F_SETLEASE"),
+        |s| {
+            done(
+                sys!(libc::SYS_fcntl, &open_for_reading(&s.file())?, libc::F_SETLEASE, libc::F_RDLCK),
+                "F_SETLEASE",
+            )
+        },
     ),
 ];
 
@@ -72,7 +79,8 @@ fn handle(path: &Path) -> Result<Vec<u8>, Stop> {
     let mut handle = words(&[128]);
     handle.resize(HANDLE_SIZE, 0);
     let mut mount_id = [0; 4];
-    let made = sys!(libc::SYS_name_to_handle_at, CWD, &c(path), handle.as_mut_slice(), mount_id.as_mut_slice(), 0);
+    let made =
+        sys!(libc::SYS_name_to_handle_at, CWD, &c(path), handle.as_mut_slice(), mount_id.as_mut_slice(), 0);
     made.attack("name_to_handle_at")?;
     Ok(handle)
 }

@@ -95,13 +95,17 @@ pub(in crate::attack) const ATTEMPTS: &[Attempt] = &[
         done(sys!(libc::SYS_utimensat, &fd, 0, &words(&[1, 0, 1, 0]), 0), "utimensat")
     }),
     #[cfg(target_arch = "x86_64")]
-    file("times-by-the-old-calls", "set the times of an outside file by utime(2), utimes(2), futimesat(2)", |s| {
-        let path = c(&s.file());
-        let changed = sys!(libc::SYS_utime, &path, &words(&[1, 1]))
-            .or_else(|_| sys!(libc::SYS_utimes, &path, &words(&[1, 0, 1, 0])))
-            .or_else(|_| sys!(libc::SYS_futimesat, CWD, &path, &words(&[1, 0, 1, 0])));
-        done(changed, "utime, utimes, futimesat")
-    }),
+    file(
+        "times-by-the-old-calls",
+        "set the times of an outside file by utime(2), utimes(2), futimesat(2)",
+        |s| {
+            let path = c(&s.file());
+            let changed = sys!(libc::SYS_utime, &path, &words(&[1, 1]))
+                .or_else(|_| sys!(libc::SYS_utimes, &path, &words(&[1, 0, 1, 0])))
+                .or_else(|_| sys!(libc::SYS_futimesat, CWD, &path, &words(&[1, 0, 1, 0])));
+            done(changed, "utime, utimes, futimesat")
+        },
+    ),
     file("attribute", "set an extended attribute of an outside file", |s| {
         done(sys!(libc::SYS_setxattr, &c(&s.file()), KEY, &b"1"[..], 1, 0), "setxattr")
     })
@@ -110,9 +114,11 @@ pub(in crate::attack) const ATTEMPTS: &[Attempt] = &[
         done(sys!(libc::SYS_lsetxattr, &c(&s.file()), KEY, &b"1"[..], 1, 0), "lsetxattr")
     })
     .needs(&[Need::Facility]),
-    file("attribute-by-descriptor", "set an extended attribute of an outside file that is open for reading", |s| {
-        done(sys!(libc::SYS_fsetxattr, &open_for_reading(&s.file())?, KEY, &b"1"[..], 1, 0), "fsetxattr")
-    })
+    file(
+        "attribute-by-descriptor",
+        "set an extended attribute of an outside file that is open for reading",
+        |s| done(sys!(libc::SYS_fsetxattr, &open_for_reading(&s.file())?, KEY, &b"1"[..], 1, 0), "fsetxattr"),
+    )
     .needs(&[Need::Facility]),
     file("attribute-by-setxattrat", "set an extended attribute of an outside file by setxattrat(2)", |s| {
         let value = *b"1";
@@ -125,9 +131,11 @@ pub(in crate::attack) const ATTEMPTS: &[Attempt] = &[
         done(sys!(libc::SYS_removexattr, &c(&s.file()), c"user.kept"), "removexattr")
     })
     .needs(&[Need::Facility]),
-    file("remove-attribute-by-descriptor", "remove an attribute of an outside file that is open for reading", |s| {
-        done(sys!(libc::SYS_fremovexattr, &open_for_reading(&s.file())?, c"user.kept"), "fremovexattr")
-    })
+    file(
+        "remove-attribute-by-descriptor",
+        "remove an attribute of an outside file that is open for reading",
+        |s| done(sys!(libc::SYS_fremovexattr, &open_for_reading(&s.file())?, c"user.kept"), "fremovexattr"),
+    )
     .needs(&[Need::Facility]),
     file("remove-attribute-by-removexattrat", "remove an extended attribute by removexattrat(2)", |s| {
         done(sys!(REMOVEXATTRAT, CWD, &c(&s.file()), 0, c"user.kept"), "removexattrat")
@@ -152,13 +160,18 @@ pub(in crate::attack) const ATTEMPTS: &[Attempt] = &[
         done(sys!(libc::SYS_ioctl, 0, FS_IOC_SETFLAGS, &NODUMP.to_ne_bytes()[..]), "FS_IOC_SETFLAGS")
     })
     .stdin(Stdin::OutsideFile),
-    file("extended-flags", "set a flag by FS_IOC_FSSETXATTR on an outside file that is open for reading", |s| {
-        let fd = open_for_reading(&s.file())?;
-        let mut attributes = [0; 28];
-        sys!(libc::SYS_ioctl, &fd, FS_IOC_FSGETXATTR, attributes.as_mut_slice()).ready("FS_IOC_FSGETXATTR")?;
-        attributes[..4].copy_from_slice(&XFLAG_NODUMP.to_ne_bytes());
-        done(sys!(libc::SYS_ioctl, &fd, FS_IOC_FSSETXATTR, &attributes[..]), "FS_IOC_FSSETXATTR")
-    }),
+    file(
+        "extended-flags",
+        "set a flag by FS_IOC_FSSETXATTR on an outside file that is open for reading",
+        |s| {
+            let fd = open_for_reading(&s.file())?;
+            let mut attributes = [0; 28];
+            sys!(libc::SYS_ioctl, &fd, FS_IOC_FSGETXATTR, attributes.as_mut_slice())
+                .ready("FS_IOC_FSGETXATTR")?;
+            attributes[..4].copy_from_slice(&XFLAG_NODUMP.to_ne_bytes());
+            done(sys!(libc::SYS_ioctl, &fd, FS_IOC_FSSETXATTR, &attributes[..]), "FS_IOC_FSSETXATTR")
+        },
+    ),
     file("flags-by-file-setattr", "set a flag on an outside file by file_setattr(2)", |s| {
         // struct file_attr: fa_xflags, then four 32-bit words.
         let attributes = words(&[XFLAG_NODUMP.into(), 0, 0]);
@@ -192,7 +205,8 @@ pub(in crate::attack) const ATTEMPTS: &[Attempt] = &[
     }),
     file("set-user-id-unnamed", "make an unnamed file with the set-user-id bit, and name it", |s| {
         let path = s.ours("made");
-        let made = open_at(CWD, &s.workspace(), libc::O_TMPFILE | libc::O_WRONLY, 0o4755).attack("open O_TMPFILE")?;
+        let made = open_at(CWD, &s.workspace(), libc::O_TMPFILE | libc::O_WRONLY, 0o4755)
+            .attack("open O_TMPFILE")?;
         super::writing::link_descriptor(&made, &path)?;
         has_the_bit(&path)
     }),
@@ -245,6 +259,7 @@ fn access_list() -> Vec<u8> {
         [&tag.to_le_bytes()[..], &permissions.to_le_bytes(), &id.to_le_bytes()].concat()
     };
     let entries =
-        [entry(1, 6, !0), entry(2, 6, 65534), entry(4, 4, !0), entry(0x10, 6, !0), entry(0x20, 4, !0)].concat();
+        [entry(1, 6, !0), entry(2, 6, 65534), entry(4, 4, !0), entry(0x10, 6, !0), entry(0x20, 4, !0)]
+            .concat();
     [&2_u32.to_le_bytes()[..], &entries].concat()
 }

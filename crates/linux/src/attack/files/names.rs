@@ -11,7 +11,9 @@ use crate::attack::tools::{CWD, c, done, open_and_mark, open_for_reading, open_p
 use crate::attack::verdict::{Step, Tried};
 
 pub(in crate::attack) const ATTEMPTS: &[Attempt] = &[
-    file("unlink", "remove an outside file", |s| done(sys!(libc::SYS_unlinkat, CWD, &c(&s.file()), 0), "unlinkat")),
+    file("unlink", "remove an outside file", |s| {
+        done(sys!(libc::SYS_unlinkat, CWD, &c(&s.file()), 0), "unlinkat")
+    }),
     file("remove-folder", "remove an empty outside folder", |s| {
         done(sys!(libc::SYS_unlinkat, CWD, &c(&s.theirs("empty")), libc::AT_REMOVEDIR), "unlinkat")
     }),
@@ -29,7 +31,9 @@ pub(in crate::attack) const ATTEMPTS: &[Attempt] = &[
     }),
     file("rename", "rename an outside file", |s| rename(s, "outside/file", "outside/new", 0)),
     file("rename-folder", "rename an outside folder", |s| rename(s, "outside/folder", "outside/new", 0)),
-    file("steal", "move an outside file into the workspace", |s| rename(s, "outside/file", "workspace/stolen", 0)),
+    file("steal", "move an outside file into the workspace", |s| {
+        rename(s, "outside/file", "workspace/stolen", 0)
+    }),
     file("plant", "move a file of the workspace out", |s| rename(s, "workspace/second", "outside/new", 0)),
     file("replace", "move a file of the workspace over an outside file", |s| {
         rename(s, "workspace/second", "outside/file", 0)
@@ -49,11 +53,15 @@ pub(in crate::attack) const ATTEMPTS: &[Attempt] = &[
     file("rename-the-outside-folder", "rename the folder that holds the outside files", |s| {
         rename(s, "outside", "elsewhere", 0)
     }),
-    file("rename-the-root", "rename the workspace away, and put a link to the outside folder in its place", |s| {
-        rename(s, "workspace", "elsewhere", 0)?;
-        symlink(s.outside(), s.workspace()).attack("symlink")?;
-        open_and_mark(&s.ours("file"), libc::O_WRONLY)
-    }),
+    file(
+        "rename-the-root",
+        "rename the workspace away, and put a link to the outside folder in its place",
+        |s| {
+            rename(s, "workspace", "elsewhere", 0)?;
+            symlink(s.outside(), s.workspace()).attack("symlink")?;
+            open_and_mark(&s.ours("file"), libc::O_WRONLY)
+        },
+    ),
     #[cfg(target_arch = "x86_64")]
     file("rename-by-the-old-call", "rename an outside file by rename(2) proper", |s| {
         done(sys!(libc::SYS_rename, &c(&s.file()), &c(&s.theirs("new"))), "rename")
@@ -61,17 +69,25 @@ pub(in crate::attack) const ATTEMPTS: &[Attempt] = &[
     file("renameat", "rename an outside file by renameat(2)", |s| {
         done(sys!(libc::SYS_renameat, CWD, &c(&s.file()), CWD, &c(&s.theirs("new"))), "renameat")
     }),
-    file("link-out", "give a file of the workspace a name outside", |s| link(s, "workspace/second", "outside/new")),
-    file("link-outside", "give an outside file another outside name", |s| link(s, "outside/file", "outside/new")),
+    file("link-out", "give a file of the workspace a name outside", |s| {
+        link(s, "workspace/second", "outside/new")
+    }),
+    file("link-outside", "give an outside file another outside name", |s| {
+        link(s, "outside/file", "outside/new")
+    }),
     file("link-in-and-write", "give an outside file a name in the workspace, and write through it", |s| {
         link(s, "outside/file", "workspace/new")?;
         open_and_mark(&s.ours("new"), libc::O_WRONLY)
     }),
-    file("link-in-a-descriptor", "give an outside file, by its descriptor, a name in the workspace, and write", |s| {
-        let fd = open_for_reading(&s.file())?;
-        link_descriptor(&fd, &s.ours("new"))?;
-        open_and_mark(&s.ours("new"), libc::O_WRONLY)
-    }),
+    file(
+        "link-in-a-descriptor",
+        "give an outside file, by its descriptor, a name in the workspace, and write",
+        |s| {
+            let fd = open_for_reading(&s.file())?;
+            link_descriptor(&fd, &s.ours("new"))?;
+            open_and_mark(&s.ours("new"), libc::O_WRONLY)
+        },
+    ),
     file("link-in-an-empty-path", "the same with AT_EMPTY_PATH and an O_PATH descriptor", |s| {
         let fd = open_path(&s.file())?;
         let linked = sys!(libc::SYS_linkat, &fd, c"", CWD, &c(&s.ours("new")), libc::AT_EMPTY_PATH);
@@ -79,8 +95,14 @@ pub(in crate::attack) const ATTEMPTS: &[Attempt] = &[
         open_and_mark(&s.ours("new"), libc::O_WRONLY)
     }),
     file("link-in-a-link", "hard-link through a symbolic link of the workspace, and write", |s| {
-        let linked =
-            sys!(libc::SYS_linkat, CWD, &c(&s.ours("to-file")), CWD, &c(&s.ours("new")), libc::AT_SYMLINK_FOLLOW);
+        let linked = sys!(
+            libc::SYS_linkat,
+            CWD,
+            &c(&s.ours("to-file")),
+            CWD,
+            &c(&s.ours("new")),
+            libc::AT_SYMLINK_FOLLOW
+        );
         linked.attack("linkat")?;
         open_and_mark(&s.ours("new"), libc::O_WRONLY)
     }),
@@ -98,11 +120,15 @@ pub(in crate::attack) const ATTEMPTS: &[Attempt] = &[
         let name = if renamed.is_ok() { "moved" } else { "linked-twice" };
         open_and_mark(&s.ours(name), libc::O_WRONLY | libc::O_APPEND)
     }),
-    file("hard-link-linked", "link a file with a second name outside once more, then write through that", |s| {
-        let linked = sys!(libc::SYS_linkat, CWD, &c(&s.ours("linked")), CWD, &c(&s.ours("third")), 0);
-        let name = if linked.is_ok() { "third" } else { "linked" };
-        open_and_mark(&s.ours(name), libc::O_WRONLY | libc::O_TRUNC)
-    }),
+    file(
+        "hard-link-linked",
+        "link a file with a second name outside once more, then write through that",
+        |s| {
+            let linked = sys!(libc::SYS_linkat, CWD, &c(&s.ours("linked")), CWD, &c(&s.ours("third")), 0);
+            let name = if linked.is_ok() { "third" } else { "linked" };
+            open_and_mark(&s.ours(name), libc::O_WRONLY | libc::O_TRUNC)
+        },
+    ),
     file("hard-link-mode", "change the mode of a file that has a second name outside", |s| {
         done(sys!(libc::SYS_fchmodat, CWD, &c(&s.ours("linked")), 0o777), "fchmodat")
     }),

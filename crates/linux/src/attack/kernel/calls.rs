@@ -36,7 +36,10 @@ pub(in crate::attack) const ATTEMPTS: &[Attempt] = &[
         const SESSION_KEYRING: i32 = -3;
         const KEYCTL_DESCRIBE: i32 = 6;
         let mut text = [0; 256];
-        done(sys!(libc::SYS_keyctl, KEYCTL_DESCRIBE, SESSION_KEYRING, text.as_mut_slice(), 256), "keyctl describe")
+        done(
+            sys!(libc::SYS_keyctl, KEYCTL_DESCRIBE, SESSION_KEYRING, text.as_mut_slice(), 256),
+            "keyctl describe",
+        )
     })
     .needs(&[Need::Facility, Need::Root]),
     kernel("request-key", "ask for a key", |_| {
@@ -48,7 +51,10 @@ pub(in crate::attack) const ATTEMPTS: &[Attempt] = &[
         // BPF_MAP_CREATE: an array of one 4-byte value.
         let mut attributes = half_words(&[2, 4, 4, 1, 0]);
         attributes.resize(72, 0);
-        sys!(libc::SYS_bpf, 0, &attributes, attributes.len()).map(own).attack("bpf").map(|_| "made a map".into())
+        sys!(libc::SYS_bpf, 0, &attributes, attributes.len())
+            .map(own)
+            .attack("bpf")
+            .map(|_| "made a map".into())
     })
     .needs(&[
         Need::Facility,
@@ -78,7 +84,11 @@ pub(in crate::attack) const ATTEMPTS: &[Attempt] = &[
     })
     .needs(&[Need::Facility, Need::Sysctl { path: "kernel/io_uring_disabled", lowest: 0, highest: 0 }]),
     kernel("io-uring-register", "register with io_uring", |_| {
-        probe(sys!(libc::SYS_io_uring_register, -1, 0, 0, 0), &[libc::EBADF, libc::EINVAL], "io_uring_register")
+        probe(
+            sys!(libc::SYS_io_uring_register, -1, 0, 0, 0),
+            &[libc::EBADF, libc::EINVAL],
+            "io_uring_register",
+        )
     })
     .needs(PART),
     kernel("kexec-load", "load another kernel", |_| {
@@ -99,7 +109,11 @@ pub(in crate::attack) const ATTEMPTS: &[Attempt] = &[
     .needs(ROOT_AND_PART),
     kernel("delete-module", "unload a kernel module", |_| {
         let reached = [libc::ENOENT, libc::EFAULT];
-        probe(sys!(libc::SYS_delete_module, c"codex-attack-none", libc::O_NONBLOCK), &reached, "delete_module")
+        probe(
+            sys!(libc::SYS_delete_module, c"codex-attack-none", libc::O_NONBLOCK),
+            &reached,
+            "delete_module",
+        )
     })
     .needs(ROOT_AND_PART),
     kernel("swapon", "swap to a file", |_| {
@@ -147,7 +161,8 @@ pub(in crate::attack) const ATTEMPTS: &[Attempt] = &[
     })
     .needs(ROOT),
     #[cfg(target_arch = "x86_64")]
-    kernel("io-ports", "use I/O ports", |_| in_child_done("iopl", || sys!(libc::SYS_iopl, 3))).needs(ROOT_AND_PART),
+    kernel("io-ports", "use I/O ports", |_| in_child_done("iopl", || sys!(libc::SYS_iopl, 3)))
+        .needs(ROOT_AND_PART),
     #[cfg(target_arch = "x86_64")]
     kernel("io-port-map", "use some I/O ports", |_| {
         in_child_done("ioperm", || sys!(libc::SYS_ioperm, 0x80, 1, 1))
@@ -168,13 +183,19 @@ pub(in crate::attack) const ATTEMPTS: &[Attempt] = &[
     .needs(&[Need::Root, Need::Facility]),
     kernel("fanotify", "watch whole file systems", |_| {
         // FAN_CLASS_NOTIF with FAN_CLOEXEC: for root only.
-        sys!(libc::SYS_fanotify_init, 1, libc::O_RDONLY).map(own).attack("fanotify_init").map(|_| "opened".into())
+        sys!(libc::SYS_fanotify_init, 1, libc::O_RDONLY)
+            .map(own)
+            .attack("fanotify_init")
+            .map(|_| "opened".into())
     })
     .needs(ROOT_AND_PART),
     kernel("fanotify-for-everyone", "watch file systems in the way that ordinary users may", |_| {
         /// FAN_REPORT_FID | FAN_CLOEXEC.
         const FLAGS: i32 = 0x201;
-        sys!(libc::SYS_fanotify_init, FLAGS, libc::O_RDONLY).map(own).attack("fanotify_init").map(|_| "opened".into())
+        sys!(libc::SYS_fanotify_init, FLAGS, libc::O_RDONLY)
+            .map(own)
+            .attack("fanotify_init")
+            .map(|_| "opened".into())
     })
     .needs(PART),
     kernel("personality", "make all readable memory executable (READ_IMPLIES_EXEC)", |_| {
@@ -183,8 +204,12 @@ pub(in crate::attack) const ATTEMPTS: &[Attempt] = &[
     kernel("personality-low-addresses", "map page zero (MMAP_PAGE_ZERO)", |_| {
         in_child_done("personality", || sys!(libc::SYS_personality, 0x0010_0000))
     }),
-    kernel("own-listener", "become the judge of one's own system calls (SECCOMP_FILTER_FLAG_NEW_LISTENER)", own_listener)
-        .needs(PART),
+    kernel(
+        "own-listener",
+        "become the judge of one's own system calls (SECCOMP_FILTER_FLAG_NEW_LISTENER)",
+        own_listener,
+    )
+    .needs(PART),
     kernel("file-system-by-btrfs", "make a btrfs subvolume", |s| {
         /// BTRFS_IOC_SUBVOL_CREATE, with its 4096-byte argument.
         const SUBVOL_CREATE: u32 = 0x5000_940e;
@@ -192,7 +217,11 @@ pub(in crate::attack) const ATTEMPTS: &[Attempt] = &[
         let mut argument = vec![0; 4096];
         argument[8..12].copy_from_slice(b".git");
         // Another file system does not know the request, which only the driver can say.
-        probe(sys!(libc::SYS_ioctl, &folder, SUBVOL_CREATE, &argument), &[libc::ENOTTY], "BTRFS_IOC_SUBVOL_CREATE")
+        probe(
+            sys!(libc::SYS_ioctl, &folder, SUBVOL_CREATE, &argument),
+            &[libc::ENOTTY],
+            "BTRFS_IOC_SUBVOL_CREATE",
+        )
     }),
     kernel("handles", "turn a name into a handle for use elsewhere", |s| {
         let mut handle = words(&[128]);

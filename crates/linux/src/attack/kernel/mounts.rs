@@ -46,9 +46,10 @@ pub(in crate::attack) const ATTEMPTS: &[Attempt] = &[
         // With the flags that it has, but for MS_RDONLY: nothing changes where it is writable already.
         let flags = rustix::fs::statvfs("/").map_err(std::io::Error::from).ready("statvfs")?.f_flag;
         let flags = flags.bits() & !u64::from(libc::ST_RDONLY as u32) & 0xffff;
-        let kept = flags & u64::from((libc::MS_NOSUID | libc::MS_NODEV | libc::MS_NOEXEC | libc::MS_NOATIME) as u32);
-        let relatime = if flags & 0x1000 != 0 { libc::MS_RELATIME as u64 } else { 0 };
-        let flags = kept | relatime | (libc::MS_REMOUNT | libc::MS_BIND) as u64;
+        let kept =
+            flags & u64::from((libc::MS_NOSUID | libc::MS_NODEV | libc::MS_NOEXEC | libc::MS_NOATIME) as u32);
+        let relatime = if flags & 0x1000 != 0 { libc::MS_RELATIME } else { 0 };
+        let flags = kept | relatime | libc::MS_REMOUNT | libc::MS_BIND;
         done(sys!(libc::SYS_mount, 0, c"/", 0, flags, 0), "mount MS_REMOUNT")
     })
     .needs(ROOT),
@@ -72,7 +73,8 @@ pub(in crate::attack) const ATTEMPTS: &[Attempt] = &[
     .needs(ROOT),
     kernel("open-tree-attr", "clone a mount with other attributes by open_tree_attr(2)", |s| {
         let attributes = words(&[0; 4]);
-        let cloned = sys!(OPEN_TREE_ATTR, CWD, &c(&s.outside()), OPEN_TREE_CLONE, &attributes, attributes.len());
+        let cloned =
+            sys!(OPEN_TREE_ATTR, CWD, &c(&s.outside()), OPEN_TREE_CLONE, &attributes, attributes.len());
         cloned.map(own).attack("open_tree_attr").map(|_| "cloned".into())
     })
     .needs(ROOT_AND_NEW),

@@ -30,7 +30,8 @@ pub(in crate::attack) const ATTEMPTS: &[Attempt] = &[
     kernel("unshare-ipc", "make an IPC namespace", |_| unshare(libc::CLONE_NEWIPC)).needs(ROOT),
     kernel("unshare-uts", "make a UTS namespace", |_| unshare(libc::CLONE_NEWUTS)).needs(ROOT),
     kernel("unshare-cgroup", "make a cgroup namespace", |_| unshare(libc::CLONE_NEWCGROUP)).needs(ROOT),
-    kernel("unshare-time", "make a time namespace", |_| unshare(CLONE_NEWTIME)).needs(&[Need::Root, Need::Facility]),
+    kernel("unshare-time", "make a time namespace", |_| unshare(CLONE_NEWTIME))
+        .needs(&[Need::Root, Need::Facility]),
     kernel("clone-user", "make a process in a new user namespace by clone(2)", |_| {
         clone_into("clone", libc::SYS_clone, libc::CLONE_NEWUSER)
     })
@@ -40,20 +41,32 @@ pub(in crate::attack) const ATTEMPTS: &[Attempt] = &[
     })
     .needs(USERS),
     kernel("clone3-everything", "make a process in a new set of all namespaces by clone3(2)", |_| {
-        let all = libc::CLONE_NEWUSER | libc::CLONE_NEWNS | libc::CLONE_NEWPID | libc::CLONE_NEWNET | libc::CLONE_NEWIPC;
+        let all = libc::CLONE_NEWUSER
+            | libc::CLONE_NEWNS
+            | libc::CLONE_NEWPID
+            | libc::CLONE_NEWNET
+            | libc::CLONE_NEWIPC;
         clone_into("clone3", libc::SYS_clone3, all)
     })
     .needs(USERS),
     kernel("setns-mount", "enter a mount namespace", |_| enter("mnt", libc::CLONE_NEWNS)).needs(ROOT),
     kernel("setns-net", "enter a network namespace", |_| enter("net", libc::CLONE_NEWNET)).needs(ROOT),
     kernel("setns-uts", "enter a UTS namespace", |_| enter("uts", libc::CLONE_NEWUTS)).needs(ROOT),
-    kernel("parent-user-namespace", "get hold of the parent user namespace (NS_GET_PARENT), and enter it", |_| {
-        const NS_GET_USERNS: u32 = 0xb701;
-        let own_net = open("/proc/self/ns/uts".as_ref(), libc::O_RDONLY).ready("open")?;
-        let owner = own(sys!(libc::SYS_ioctl, &own_net, NS_GET_USERNS, 0).attack("NS_GET_USERNS")?);
-        // Entering one's own user namespace is refused with EINVAL, after the check whether one may.
-        crate::attack::tools::probe(sys!(libc::SYS_setns, &owner, libc::CLONE_NEWUSER), &[libc::EINVAL], "setns")
-    })
+    kernel(
+        "parent-user-namespace",
+        "get hold of the parent user namespace (NS_GET_PARENT), and enter it",
+        |_| {
+            const NS_GET_USERNS: u32 = 0xb701;
+            let own_net = open("/proc/self/ns/uts".as_ref(), libc::O_RDONLY).ready("open")?;
+            let owner = own(sys!(libc::SYS_ioctl, &own_net, NS_GET_USERNS, 0).attack("NS_GET_USERNS")?);
+            // Entering one's own user namespace is refused with EINVAL, after the check whether one may.
+            crate::attack::tools::probe(
+                sys!(libc::SYS_setns, &owner, libc::CLONE_NEWUSER),
+                &[libc::EINVAL],
+                "setns",
+            )
+        },
+    )
     .needs(ROOT),
     Attempt::seen_outside(
         Group::Kernel,

@@ -14,16 +14,20 @@ const ROOT: &[Need] = &[Need::Root];
 const ROOT_AND_FILE: &[Need] = &[Need::Root, Need::File];
 
 pub(in crate::attack) const ATTEMPTS: &[Attempt] = &[
-    kernel("core-pattern", "say which program the kernel runs, as root and outside, when a process dies", |_| {
-        rewrite("/proc/sys/kernel/core_pattern")
-    })
+    kernel(
+        "core-pattern",
+        "say which program the kernel runs, as root and outside, when a process dies",
+        |_| rewrite("/proc/sys/kernel/core_pattern"),
+    )
     .needs(ROOT),
     kernel("modprobe-path", "say which program the kernel runs to load a module", |_| {
         rewrite("/proc/sys/kernel/modprobe")
     })
     .needs(ROOT),
-    kernel("kernel-host-name-file", "set the host name through /proc/sys", |_| rewrite("/proc/sys/kernel/hostname"))
-        .needs(ROOT),
+    kernel("kernel-host-name-file", "set the host name through /proc/sys", |_| {
+        rewrite("/proc/sys/kernel/hostname")
+    })
+    .needs(ROOT),
     kernel("core-pattern-by-root", "open core_pattern through /proc/self/root", |_| {
         rewrite("/proc/self/root/proc/sys/kernel/core_pattern")
     })
@@ -32,14 +36,18 @@ pub(in crate::attack) const ATTEMPTS: &[Attempt] = &[
         done_mode("/proc/sys/kernel/core_pattern")
     })
     .needs(ROOT),
-    kernel("drop-caches", "open /proc/sys/vm/drop_caches for writing", |_| writable("/proc/sys/vm/drop_caches"))
-        .needs(ROOT_AND_FILE),
+    kernel("drop-caches", "open /proc/sys/vm/drop_caches for writing", |_| {
+        writable("/proc/sys/vm/drop_caches")
+    })
+    .needs(ROOT_AND_FILE),
     kernel("network-settings", "open a network setting for writing", |_| {
         writable("/proc/sys/net/ipv4/ping_group_range")
     })
     .needs(ROOT_AND_FILE),
-    kernel("sysrq", "open /proc/sysrq-trigger for writing", |_| writable("/proc/sysrq-trigger")).needs(ROOT_AND_FILE),
-    kernel("kcore", "open the kernel's memory (/proc/kcore)", |_| readable("/proc/kcore")).needs(ROOT_AND_FILE),
+    kernel("sysrq", "open /proc/sysrq-trigger for writing", |_| writable("/proc/sysrq-trigger"))
+        .needs(ROOT_AND_FILE),
+    kernel("kcore", "open the kernel's memory (/proc/kcore)", |_| readable("/proc/kcore"))
+        .needs(ROOT_AND_FILE),
     kernel("kernel-messages", "open /proc/kmsg", |_| readable("/proc/kmsg")).needs(ROOT_AND_FILE),
     kernel("uevent-helper", "say which program the kernel runs when a device appears", |_| {
         writable("/sys/kernel/uevent_helper")
@@ -55,11 +63,15 @@ pub(in crate::attack) const ATTEMPTS: &[Attempt] = &[
         first_of(files.map(PathBuf::from).to_vec(), true)
     })
     .needs(ROOT_AND_FILE),
-    kernel("cgroup", "open a cgroup's list of processes for writing", |_| first_of(cgroup_files("cgroup.procs"), true))
-        .needs(ROOT_AND_FILE),
-    kernel("cgroup-release-agent", "say which program the kernel runs, as root and outside, when a cgroup is empty", |_| {
-        first_of(cgroup_files("release_agent"), true)
+    kernel("cgroup", "open a cgroup's list of processes for writing", |_| {
+        first_of(cgroup_files("cgroup.procs"), true)
     })
+    .needs(ROOT_AND_FILE),
+    kernel(
+        "cgroup-release-agent",
+        "say which program the kernel runs, as root and outside, when a cgroup is empty",
+        |_| first_of(cgroup_files("release_agent"), true),
+    )
     .needs(ROOT_AND_FILE),
     kernel("make-cgroup", "make a cgroup", |_| {
         let Some(procs) = cgroup_files("cgroup.procs").into_iter().next() else {
@@ -81,7 +93,8 @@ pub(in crate::attack) const ATTEMPTS: &[Attempt] = &[
     })
     .needs(ROOT_AND_FILE),
     kernel("device", "open a device that makes file systems, networks or machines", |_| {
-        let devices = ["fuse", "net/tun", "kvm", "vsock", "vhost-vsock", "vhost-net", "loop-control", "uinput"];
+        let devices =
+            ["fuse", "net/tun", "kvm", "vsock", "vhost-vsock", "vhost-net", "loop-control", "uinput"];
         first_of(devices.map(|device| Path::new("/dev").join(device)).to_vec(), true)
     })
     .needs(ROOT_AND_FILE),
@@ -117,9 +130,14 @@ fn done_mode(path: &str) -> Tried {
 
 /// Opens the first of these files that opens; what stopped the last that exists, else.
 fn first_of(files: Vec<PathBuf>, write: bool) -> Tried {
-    let mut stop = Stop::refused(&std::io::Error::from_raw_os_error(libc::ENOENT), "none of these files is there");
+    let mut stop =
+        Stop::refused(&std::io::Error::from_raw_os_error(libc::ENOENT), "none of these files is there");
     for file in files {
-        let opened = OpenOptions::new().read(!write).write(write).custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY).open(&file);
+        let opened = OpenOptions::new()
+            .read(!write)
+            .write(write)
+            .custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY)
+            .open(&file);
         match opened {
             Ok(_) => return Ok(format!("{} was opened", file.display())),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}

@@ -30,7 +30,8 @@ pub(in crate::attack) const ATTEMPTS: &[Attempt] = &[
         let mut address = (libc::AF_VSOCK as u16).to_ne_bytes().to_vec();
         address.extend([0, 0, 1, 0, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0]);
         // Whether anybody answers is not the question.
-        let reached = [libc::EINPROGRESS, libc::ECONNRESET, libc::ENODEV, libc::ETIMEDOUT, libc::EHOSTUNREACH];
+        let reached =
+            [libc::EINPROGRESS, libc::ECONNRESET, libc::ENODEV, libc::ETIMEDOUT, libc::EHOSTUNREACH];
         probe(sys!(libc::SYS_connect, &socket, &address, address.len()), &reached, "connect")
     })
     .needs(PART),
@@ -45,17 +46,52 @@ pub(in crate::attack) const ATTEMPTS: &[Attempt] = &[
     family!("appletalk", "open an AppleTalk socket", libc::AF_APPLETALK, DATAGRAM, 0, PART),
     family!("ax25", "open an AX.25 socket", libc::AF_AX25, PACKETS, 0, PART),
     family!("nfc", "open an NFC socket", libc::AF_NFC, RAW, 0, PART),
-    family!("smc", "open an SMC socket, which may be TCP", libc::AF_SMC, STREAM, 0, PART),
+    family!("smc", "open an SMC socket, which may be TCP", 43, STREAM, 0, PART),
     family!("ieee802154", "open an IEEE 802.15.4 socket", libc::AF_IEEE802154, DATAGRAM, 0, PART),
     family!("pppox", "open a PPPoX socket", libc::AF_PPPOX, STREAM, 0, PART),
     family!("qipcrtr", "open a Qualcomm router socket", 42, DATAGRAM, 0, PART),
-    family!("netlink-uevent", "listen for device events", libc::AF_NETLINK, RAW, libc::NETLINK_KOBJECT_UEVENT, PART),
+    family!(
+        "netlink-uevent",
+        "listen for device events",
+        libc::AF_NETLINK,
+        RAW,
+        libc::NETLINK_KOBJECT_UEVENT,
+        PART
+    ),
     family!("netlink-audit", "open the audit system", libc::AF_NETLINK, RAW, libc::NETLINK_AUDIT, PART),
-    family!("netlink-netfilter", "open the packet filter", libc::AF_NETLINK, RAW, libc::NETLINK_NETFILTER, PART),
+    family!(
+        "netlink-netfilter",
+        "open the packet filter",
+        libc::AF_NETLINK,
+        RAW,
+        libc::NETLINK_NETFILTER,
+        PART
+    ),
     family!("netlink-generic", "open generic netlink", libc::AF_NETLINK, RAW, libc::NETLINK_GENERIC, PART),
-    family!("netlink-diagnosis", "list sockets (sock_diag)", libc::AF_NETLINK, RAW, libc::NETLINK_SOCK_DIAG, PART),
-    family!("netlink-connector", "listen for process events", libc::AF_NETLINK, DATAGRAM, libc::NETLINK_CONNECTOR, PART),
-    family!("netlink-crypto", "configure the kernel's cryptography", libc::AF_NETLINK, RAW, libc::NETLINK_CRYPTO, PART),
+    family!(
+        "netlink-diagnosis",
+        "list sockets (sock_diag)",
+        libc::AF_NETLINK,
+        RAW,
+        libc::NETLINK_SOCK_DIAG,
+        PART
+    ),
+    family!(
+        "netlink-connector",
+        "listen for process events",
+        libc::AF_NETLINK,
+        DATAGRAM,
+        libc::NETLINK_CONNECTOR,
+        PART
+    ),
+    family!(
+        "netlink-crypto",
+        "configure the kernel's cryptography",
+        libc::AF_NETLINK,
+        RAW,
+        libc::NETLINK_CRYPTO,
+        PART
+    ),
 ];
 
 fn open(family: i32, kind: i32, protocol: i32) -> Tried {

@@ -79,9 +79,18 @@ pub(in crate::attack) const ATTEMPTS: &[Attempt] = &[
         let devices = std::fs::read_to_string("/proc/self/net/dev").ready("/proc/self/net/dev")?;
         let names = devices.lines().skip(2).filter_map(|line| line.split(':').next()).map(str::trim);
         // Tunnel devices that a kernel makes by itself in every namespace, unconfigured.
-        let by_itself = ["lo", "sit0", "tunl0", "gre0", "gretap0", "erspan0", "ip6tnl0", "ip6gre0", "ip_vti0", "ip6_vti0"];
+        let by_itself = [
+            "lo", "sit0", "tunl0", "gre0", "gretap0", "erspan0", "ip6tnl0", "ip6gre0", "ip_vti0", "ip6_vti0",
+        ];
         let others: Vec<&str> = names.filter(|name| !by_itself.contains(name)).collect();
-        if others.is_empty() { Err(Stop::refused(&std::io::Error::from_raw_os_error(libc::ENOENT), "an interface other than loopback")) } else { Ok(others.join(", ")) }
+        if others.is_empty() {
+            Err(Stop::refused(
+                &std::io::Error::from_raw_os_error(libc::ENOENT),
+                "an interface other than loopback",
+            ))
+        } else {
+            Ok(others.join(", "))
+        }
     })
     .needs(&[Need::File])
     .open_without_namespaces(),

@@ -10,7 +10,6 @@ use std::path::Path;
 use super::{Message, network, socket};
 use crate::attack::attempt::Attempt;
 use crate::attack::call::{own, sys};
-use crate::attack::scene::Scene;
 use crate::attack::tools::{CWD, MARK, c, done, open_path, unix_address};
 use crate::attack::verdict::{Step, Tried};
 
@@ -18,7 +17,9 @@ const STREAM: i32 = libc::SOCK_STREAM;
 const DATAGRAM: i32 = libc::SOCK_DGRAM;
 
 pub(in crate::attack) const ATTEMPTS: &[Attempt] = &[
-    network("unix-stream", "connect to an outsider's socket by path", |s| connect(STREAM, &s.theirs("stream.sock"))),
+    network("unix-stream", "connect to an outsider's socket by path", |s| {
+        connect(STREAM, &s.theirs("stream.sock"))
+    }),
     network("unix-packets", "connect to an outsider's SOCK_SEQPACKET socket", |s| {
         connect(libc::SOCK_SEQPACKET, &s.theirs("packets.sock"))
     }),
@@ -40,10 +41,14 @@ pub(in crate::attack) const ATTEMPTS: &[Attempt] = &[
         let address = unix_address(s.theirs("datagram.sock").as_os_str());
         done(Message::new(&address, MARK).send_many(&socket), "sendmmsg")
     }),
-    network("unix-raw-sendto", "the same with a socket of type SOCK_RAW, which unix(7) takes for a datagram socket", |s| {
-        let socket = socket(libc::AF_UNIX, libc::SOCK_RAW, 0).attack("socket")?;
-        send_to(&socket, &s.theirs("datagram.sock"))
-    }),
+    network(
+        "unix-raw-sendto",
+        "the same with a socket of type SOCK_RAW, which unix(7) takes for a datagram socket",
+        |s| {
+            let socket = socket(libc::AF_UNIX, libc::SOCK_RAW, 0).attack("socket")?;
+            send_to(&socket, &s.theirs("datagram.sock"))
+        },
+    ),
     network("unix-pair-sendto", "send to an outsider's datagram socket from one of a pair", |s| {
         send_to(&pair(DATAGRAM)?, &s.theirs("datagram.sock"))
     }),
@@ -102,11 +107,15 @@ pub(in crate::attack) const ATTEMPTS: &[Attempt] = &[
         let folder = open_path(&s.outside())?;
         connect(STREAM, format!("/proc/self/fd/{}/stream.sock", folder.as_raw_fd()).as_ref())
     }),
-    network("unix-linked-in", "give an outsider's socket a name in the workspace, and connect to that", |s| {
-        let (from, to) = (c(&s.theirs("stream.sock")), c(&s.ours("sock")));
-        sys!(libc::SYS_linkat, CWD, &from, CWD, &to, 0).attack("linkat")?;
-        connect(STREAM, &s.ours("sock"))
-    }),
+    network(
+        "unix-linked-in",
+        "give an outsider's socket a name in the workspace, and connect to that",
+        |s| {
+            let (from, to) = (c(&s.theirs("stream.sock")), c(&s.ours("sock")));
+            sys!(libc::SYS_linkat, CWD, &from, CWD, &to, 0).attack("linkat")?;
+            connect(STREAM, &s.ours("sock"))
+        },
+    ),
     network("unix-bind-outside", "make a socket outside by bind(2)", |s| {
         let socket = socket(libc::AF_UNIX, STREAM, 0).ready("socket")?;
         let address = unix_address(s.theirs("new.sock").as_os_str());
@@ -124,9 +133,11 @@ pub(in crate::attack) const ATTEMPTS: &[Attempt] = &[
         let socket = socket(libc::AF_UNIX, DATAGRAM, 0).attack("socket")?;
         send_to(&socket, abstract_name(&s.abstract_datagram).as_ref())
     }),
-    network("abstract-from-a-pair", "send to an outsider's abstract datagram socket from one of a pair", |s| {
-        send_to(&pair(DATAGRAM)?, abstract_name(&s.abstract_datagram).as_ref())
-    }),
+    network(
+        "abstract-from-a-pair",
+        "send to an outsider's abstract datagram socket from one of a pair",
+        |s| send_to(&pair(DATAGRAM)?, abstract_name(&s.abstract_datagram).as_ref()),
+    ),
     network("abstract-pair-connect", "connect one of a pair to an abstract datagram socket, and send", |s| {
         connect_and_send(&pair(DATAGRAM)?, abstract_name(&s.abstract_datagram).as_ref())
     }),

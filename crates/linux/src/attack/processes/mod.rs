@@ -32,8 +32,8 @@ fn poke(pid: i32, address: u64) -> Tried {
     sys!(libc::SYS_ptrace, PTRACE_SEIZE, pid, 0, 0).attack("PTRACE_SEIZE")?;
     sys!(libc::SYS_ptrace, PTRACE_INTERRUPT, pid, 0, 0).attack("PTRACE_INTERRUPT")?;
     sys!(libc::SYS_wait4, pid, 0, 0x4000_0000, 0).attack("wait4 __WALL")?;
-    let poked = sys!(libc::SYS_ptrace, libc::PTRACE_POKEDATA as u32, pid, address, WORD).attack("PTRACE_POKEDATA");
-    let _detached = sys!(libc::SYS_ptrace, libc::PTRACE_DETACH as u32, pid, 0, 0);
+    let poked = sys!(libc::SYS_ptrace, libc::PTRACE_POKEDATA, pid, address, WORD).attack("PTRACE_POKEDATA");
+    let _detached = sys!(libc::SYS_ptrace, libc::PTRACE_DETACH, pid, 0, 0);
     poked.map(|_| "changed its memory by ptrace".into())
 }
 
@@ -60,16 +60,19 @@ fn pidfd(pid: i32) -> Result<std::os::fd::OwnedFd, Stop> {
 /// Takes descriptor 0 of the process.
 fn take_descriptor(pid: i32) -> Tried {
     let pidfd = pidfd(pid)?;
-    sys!(libc::SYS_pidfd_getfd, &pidfd, 0, 0).map(own).attack("pidfd_getfd").map(|_| "took its descriptor 0".into())
+    sys!(libc::SYS_pidfd_getfd, &pidfd, 0, 0)
+        .map(own)
+        .attack("pidfd_getfd")
+        .map(|_| "took its descriptor 0".into())
 }
 
 /// A new soft RLIMIT_CORE for the process.
 fn limit(pid: i32) -> Tried {
     let mut old = [0; 16];
-    sys!(libc::SYS_prlimit64, pid, libc::RLIMIT_CORE as u32, 0, old.as_mut_slice()).attack("prlimit64 to read")?;
+    sys!(libc::SYS_prlimit64, pid, libc::RLIMIT_CORE, 0, old.as_mut_slice()).attack("prlimit64 to read")?;
     let mut new = old;
     let other = if old[..8] == 0_u64.to_ne_bytes() { 1_u64 } else { 0 };
     new[..8].copy_from_slice(&other.to_ne_bytes());
-    let set = sys!(libc::SYS_prlimit64, pid, libc::RLIMIT_CORE as u32, &new[..], 0);
+    let set = sys!(libc::SYS_prlimit64, pid, libc::RLIMIT_CORE, &new[..], 0);
     set.attack("prlimit64").map(|_| "changed its limits".into())
 }

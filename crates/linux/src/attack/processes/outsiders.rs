@@ -19,11 +19,15 @@ const SETTLE: Duration = Duration::from_millis(500);
 const LATER: Duration = Duration::from_millis(250);
 
 pub(in crate::attack) const ATTEMPTS: &[Attempt] = &[
-    process("kill", "send a signal to an outside process", |s| done(sys!(libc::SYS_kill, s.victim, SIGNAL), "kill")),
+    process("kill", "send a signal to an outside process", |s| {
+        done(sys!(libc::SYS_kill, s.victim, SIGNAL), "kill")
+    }),
     process("kill-group", "send a signal to the caller's process group (kill 0)", |_| {
         done(sys!(libc::SYS_kill, 0, SIGNAL), "kill 0")
     }),
-    process("kill-everyone", "send a signal to everybody (kill -1)", |_| done(sys!(libc::SYS_kill, -1, SIGNAL), "kill -1")),
+    process("kill-everyone", "send a signal to everybody (kill -1)", |_| {
+        done(sys!(libc::SYS_kill, -1, SIGNAL), "kill -1")
+    }),
     process("kill-thread", "send a signal to an outside thread (tgkill, tkill)", |s| {
         let sent = sys!(libc::SYS_tgkill, s.victim, s.victim, SIGNAL);
         done(sent.or_else(|_| sys!(libc::SYS_tkill, s.victim, SIGNAL)), "tgkill, tkill")
@@ -45,7 +49,8 @@ pub(in crate::attack) const ATTEMPTS: &[Attempt] = &[
         // Inside a pid namespace the caller's group has the number 0, which means nobody here.
         if group == 0 { Err(Stop::denied("the group has no number here")) } else { signal_as_owner(-group) }
     }),
-    process("ptrace", "change an outside process' memory by ptrace(2)", |s| poke(s.victim, address(s)?)).needs(YAMA),
+    process("ptrace", "change an outside process' memory by ptrace(2)", |s| poke(s.victim, address(s)?))
+        .needs(YAMA),
     process("process-vm-write", "change an outside process' memory by process_vm_writev(2)", |s| {
         write_memory(s.victim, address(s)?)
     })
@@ -76,7 +81,8 @@ pub(in crate::attack) const ATTEMPTS: &[Attempt] = &[
         |_| {
             let group = libc::PRIO_PGRP as i32;
             // getpriority(2) returns 20 minus the nice value.
-            let present = 20 - sys!(libc::SYS_getpriority, libc::PRIO_PROCESS as i32, 0).ready("getpriority")?;
+            let present =
+                20 - sys!(libc::SYS_getpriority, libc::PRIO_PROCESS as i32, 0).ready("getpriority")?;
             done(sys!(libc::SYS_setpriority, group, 0, present), "setpriority PRIO_PGRP")
         },
     ),
@@ -92,7 +98,10 @@ pub(in crate::attack) const ATTEMPTS: &[Attempt] = &[
         },
     ),
     process("scheduler", "change an outside process' scheduling policy", |s| {
-        done(sys!(libc::SYS_sched_setscheduler, s.victim, libc::SCHED_BATCH, &half_words(&[0])), "sched_setscheduler")
+        done(
+            sys!(libc::SYS_sched_setscheduler, s.victim, libc::SCHED_BATCH, &half_words(&[0])),
+            "sched_setscheduler",
+        )
     }),
     process("affinity", "change an outside process' CPU affinity", |s| {
         done(sys!(libc::SYS_sched_setaffinity, s.victim, 8, &words(&[1])), "sched_setaffinity")
@@ -104,7 +113,11 @@ pub(in crate::attack) const ATTEMPTS: &[Attempt] = &[
     }),
     Attempt::seen_inside(Group::Processes, "see-outsiders", "see an outside process in /proc", |s| {
         let command = std::fs::read(format!("/proc/{}/comm", s.victim)).attack("/proc/PID/comm")?;
-        if command == b"sleep\n" { Ok("it is there".into()) } else { Err(Stop::denied("another process has its number")) }
+        if command == b"sleep\n" {
+            Ok("it is there".into())
+        } else {
+            Err(Stop::denied("another process has its number"))
+        }
     })
     .open_without_namespaces(),
     process("outlive-daemon", "outlive the run as a daemon (fork, setsid, fork)", |s| {
@@ -117,25 +130,34 @@ pub(in crate::attack) const ATTEMPTS: &[Attempt] = &[
         daemon(false, move || leave(&trace))
     })
     .settle(SETTLE),
-    process("outlive-stubborn", "outlive the run as a daemon that ignores every signal that can be ignored", |s| {
-        let trace = trace(s);
-        daemon(true, move || {
-            for signal in 1..=64 {
-                // SAFETY: SIG_IGN is a valid disposition; the two signals that refuse it return an error.
-                unsafe { libc::signal(signal, libc::SIG_IGN) };
-            }
-            leave(&trace);
-        })
-    })
+    process(
+        "outlive-stubborn",
+        "outlive the run as a daemon that ignores every signal that can be ignored",
+        |s| {
+            let trace = trace(s);
+            daemon(true, move || {
+                for signal in 1..=64 {
+                    // SAFETY: SIG_IGN is a valid disposition; the two signals that refuse it return an error.
+                    unsafe { libc::signal(signal, libc::SIG_IGN) };
+                }
+                leave(&trace);
+            })
+        },
+    )
     .settle(SETTLE),
-    process("outlive-swarm", "outlive the run as a process that forks all the time, so that a list of processes is never right", |s| {
-        let trace = trace(s);
-        daemon(true, move || swarm(&trace))
-    })
+    process(
+        "outlive-swarm",
+        "outlive the run as a process that forks all the time, so that a list of processes is never right",
+        |s| {
+            let trace = trace(s);
+            daemon(true, move || swarm(&trace))
+        },
+    )
     .settle(SETTLE),
     process("outlive-sibling", "outlive the run as a child of the parent (CLONE_PARENT)", |s| {
         let trace = trace(s);
-        let made = sys!(libc::SYS_clone, libc::CLONE_PARENT | libc::SIGCHLD, 0, 0, 0, 0).attack("clone CLONE_PARENT")?;
+        let made = sys!(libc::SYS_clone, libc::CLONE_PARENT | libc::SIGCHLD, 0, 0, 0, 0)
+            .attack("clone CLONE_PARENT")?;
         if made == 0 {
             leave(&trace);
             // SAFETY: _exit does not return.
@@ -167,8 +189,10 @@ fn signal_as_owner(owner: i32) -> Tried {
     /// F_SETSIG.
     const F_SETSIG: i32 = 10;
     let mut pair = [0; 8];
-    sys!(libc::SYS_socketpair, libc::AF_UNIX, libc::SOCK_STREAM, 0, pair.as_mut_slice()).ready("socketpair")?;
-    let end = |at: usize| own(i32::from_ne_bytes([pair[at], pair[at + 1], pair[at + 2], pair[at + 3]]).into());
+    sys!(libc::SYS_socketpair, libc::AF_UNIX, libc::SOCK_STREAM, 0, pair.as_mut_slice())
+        .ready("socketpair")?;
+    let end =
+        |at: usize| own(i32::from_ne_bytes([pair[at], pair[at + 1], pair[at + 2], pair[at + 3]]).into());
     let (near, far): (OwnedFd, OwnedFd) = (end(0), end(4));
     sys!(libc::SYS_fcntl, &near, libc::F_SETOWN, owner).attack("F_SETOWN")?;
     sys!(libc::SYS_fcntl, &near, F_SETSIG, SIGNAL).ready("F_SETSIG")?;

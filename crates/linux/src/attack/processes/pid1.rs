@@ -22,7 +22,10 @@ pub(in crate::attack) const ATTEMPTS: &[Attempt] = &[
         write_memory(s.init, address(s)?)
     })
     .needs(YAMA),
-    pid1("pid-1-mem", "change pid 1's memory through /proc/1/mem", |s| write_memory_file(s.init, address(s)?)).needs(YAMA),
+    pid1("pid-1-mem", "change pid 1's memory through /proc/1/mem", |s| {
+        write_memory_file(s.init, address(s)?)
+    })
+    .needs(YAMA),
     pid1("pid-1-mem-for-reading", "open /proc/1/mem for reading", |s| {
         let opened = OpenOptions::new().read(true).open(format!("/proc/{}/mem", s.init));
         opened.attack("/proc/1/mem").map(|_| "opened".into())
@@ -87,7 +90,8 @@ fn address(scene: &Scene) -> Result<u64, Stop> {
 /// a file in the workspace afterwards has a broker that works.
 fn freeze(scene: &Scene) -> Tried {
     let by_number = sys!(libc::SYS_kill, scene.init, libc::SIGSTOP);
-    let by_pidfd = pidfd(scene.init).map(|pidfd| sys!(libc::SYS_pidfd_send_signal, &pidfd, libc::SIGSTOP, 0, 0));
+    let by_pidfd =
+        pidfd(scene.init).map(|pidfd| sys!(libc::SYS_pidfd_send_signal, &pidfd, libc::SIGSTOP, 0, 0));
     let sent = by_number.is_ok() || matches!(by_pidfd, Ok(Ok(_)));
     std::thread::sleep(std::time::Duration::from_millis(20));
     let stat = std::fs::read_to_string(format!("/proc/{}/stat", scene.init)).attack("/proc/1/stat")?;

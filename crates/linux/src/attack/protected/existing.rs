@@ -43,7 +43,10 @@ pub(in crate::attack) const ATTEMPTS: &[Attempt] = &[
     }),
     protected("git-by-descriptor", "write below a descriptor of .git", |s| {
         let git = open_path(&s.ours(".git"))?;
-        mark(&open_at(git.as_raw_fd(), Path::new("config"), libc::O_WRONLY | libc::O_APPEND, 0).attack("openat")?)
+        mark(
+            &open_at(git.as_raw_fd(), Path::new("config"), libc::O_WRONLY | libc::O_APPEND, 0)
+                .attack("openat")?,
+        )
     }),
     protected("git-from-within", "change into .git and write there", |s| {
         std::env::set_current_dir(s.ours(".git")).ready("chdir")?;
@@ -59,33 +62,50 @@ pub(in crate::attack) const ATTEMPTS: &[Attempt] = &[
         open_and_mark(Path::new(&link), libc::O_WRONLY | libc::O_APPEND)
     }),
     protected("nested-config", "append to a nested repository's config", |s| append(s, "nested/.git/config")),
-    protected("nested-hook", "make a hook in a nested repository", |s| create(s, "nested/.git/hooks/post-checkout")),
+    protected("nested-hook", "make a hook in a nested repository", |s| {
+        create(s, "nested/.git/hooks/post-checkout")
+    }),
     protected("nested-remove", "remove a file of a nested .git", |s| unlink(s, "nested/.git/HEAD", 0)),
     protected("nested-rename", "rename a nested .git", |s| rename(s, "nested/.git", "nested/git", 0)),
     protected("nested-swap", "exchange a nested .git with another folder", |s| {
         rename(s, "nested/.git", "plain", libc::RENAME_EXCHANGE)
     }),
-    protected("nested-codex", "append to a nested .codex/config.toml", |s| append(s, "nested/.codex/config.toml")),
+    protected("nested-codex", "append to a nested .codex/config.toml", |s| {
+        append(s, "nested/.codex/config.toml")
+    }),
     protected("nested-codex-new", "make a file in a nested .codex", |s| create(s, "nested/.codex/rules")),
-    protected("deep-config", "append to the config of a repository further down", |s| append(s, "deep/er/.git/config")),
+    protected("deep-config", "append to the config of a repository further down", |s| {
+        append(s, "deep/er/.git/config")
+    }),
     protected("pointer-rewrite", "rewrite a .git file", |s| {
         mark(&open_at(CWD, &s.ours("pointer/.git"), libc::O_WRONLY | libc::O_TRUNC, 0).attack("open")?)
     }),
-    protected("pointer-replace", "move another file over a .git file", |s| rename(s, "file", "pointer/.git", 0)),
-    protected("pointer-remove", "remove a .git file", |s| unlink(s, "pointer/.git", 0)),
-    protected("pointed-config", "append to the config of the git directory that a .git file points to", |s| {
-        append(s, "git-dirs/pointer/config")
+    protected("pointer-replace", "move another file over a .git file", |s| {
+        rename(s, "file", "pointer/.git", 0)
     }),
+    protected("pointer-remove", "remove a .git file", |s| unlink(s, "pointer/.git", 0)),
+    protected(
+        "pointed-config",
+        "append to the config of the git directory that a .git file points to",
+        |s| append(s, "git-dirs/pointer/config"),
+    ),
     protected("pointed-hook", "make a hook in the git directory that a .git file points to", |s| {
         create(s, "git-dirs/pointer/hooks/post-checkout")
     }),
     protected("pointed-rename", "rename the git directory that a .git file points to", |s| {
         rename(s, "git-dirs/pointer", "git-dirs/moved", 0)
     }),
-    protected("pointed-by-descriptor", "write below a descriptor of the git directory that a .git file points to", |s| {
-        let git = open_path(&s.ours("git-dirs/pointer"))?;
-        mark(&open_at(git.as_raw_fd(), Path::new("config"), libc::O_WRONLY | libc::O_APPEND, 0).attack("openat")?)
-    }),
+    protected(
+        "pointed-by-descriptor",
+        "write below a descriptor of the git directory that a .git file points to",
+        |s| {
+            let git = open_path(&s.ours("git-dirs/pointer"))?;
+            mark(
+                &open_at(git.as_raw_fd(), Path::new("config"), libc::O_WRONLY | libc::O_APPEND, 0)
+                    .attack("openat")?,
+            )
+        },
+    ),
     protected("linked-git-replace", "replace a .git that is a symbolic link", |s| {
         unlink(s, "linked-repository/.git", 0)?;
         symlink("../plain", s.ours("linked-repository/.git")).attack("symlink").map(|()| "replaced".into())

@@ -45,10 +45,14 @@ pub(in crate::attack) const ATTEMPTS: &[Attempt] = &[
         let path = format!("/proc/self/fd/{}/.git", folder.as_raw_fd());
         done(sys!(libc::SYS_mkdirat, CWD, &c(Path::new(&path)), 0o755), "mkdirat")
     }),
-    protected("make-git-through-a-folder-link", "make .git below a symbolic link to a folder of the workspace", |s| {
-        symlink("plain", s.ours("link")).ready("symlink")?;
-        make_folder(s, "link/.git")
-    }),
+    protected(
+        "make-git-through-a-folder-link",
+        "make .git below a symbolic link to a folder of the workspace",
+        |s| {
+            symlink("plain", s.ours("link")).ready("symlink")?;
+            make_folder(s, "link/.git")
+        },
+    ),
     protected("create-git-file", "make a .git file", |s| create(s, "plain/.git")),
     protected("create-codex-file", "make a .codex file at the top of the root", |s| create(s, ".codex")),
     protected("create-git-by-openat2", "make a .git file by openat2(2)", |s| {
@@ -60,12 +64,16 @@ pub(in crate::attack) const ATTEMPTS: &[Attempt] = &[
     protected("create-git-by-creat", "make a .git file by creat(2)", |s| {
         done(sys!(libc::SYS_creat, &c(&s.ours("plain/.git")), 0o644), "creat")
     }),
-    protected("create-through-a-dangling-link", "make .agents by O_CREAT through a dangling symbolic link", |s| {
-        create(s, "to-agents")
-    }),
-    protected("create-git-through-a-dangling-link", "make a .git file by O_CREAT through a dangling link", |s| {
-        create(s, "to-new-git")
-    }),
+    protected(
+        "create-through-a-dangling-link",
+        "make .agents by O_CREAT through a dangling symbolic link",
+        |s| create(s, "to-agents"),
+    ),
+    protected(
+        "create-git-through-a-dangling-link",
+        "make a .git file by O_CREAT through a dangling link",
+        |s| create(s, "to-new-git"),
+    ),
     protected("rename-to-git", "rename a folder to .git", |s| rename(s, "folder", "plain/.git", 0)),
     protected("rename-to-codex", "rename a folder to .codex", |s| rename(s, "folder", ".codex", 0)),
     protected("rename-file-to-git", "rename a file to .git", |s| rename(s, "second", "plain/.git", 0)),
@@ -96,18 +104,23 @@ pub(in crate::attack) const ATTEMPTS: &[Attempt] = &[
         done(sys!(libc::SYS_bind, &socket, &address, address.len()), "bind")
     }),
     protected("unnamed-to-git", "make an unnamed file and link it to .git", |s| {
-        let made = open_at(CWD, &s.workspace(), libc::O_TMPFILE | libc::O_WRONLY, 0o644).ready("open O_TMPFILE")?;
+        let made =
+            open_at(CWD, &s.workspace(), libc::O_TMPFILE | libc::O_WRONLY, 0o644).ready("open O_TMPFILE")?;
         link_descriptor(&made, &s.ours("plain/.git"))
     }),
-    protected("git-from-the-temporary-folder", "make a repository in the temporary folder and move it in", |s| {
-        let repository = std::env::temp_dir().join(format!("codex-attack-{}", std::process::id()));
-        std::fs::create_dir(&repository).ready("mkdir")?;
-        let made = std::fs::create_dir(repository.join(".git"));
-        let (from, to) = (c(&repository), c(&s.ours("new")));
-        let moved = made.and_then(|()| sys!(libc::SYS_renameat2, CWD, &from, CWD, &to, 0));
-        let _gone = std::fs::remove_dir_all(&repository);
-        done(moved, "renameat2")
-    })
+    protected(
+        "git-from-the-temporary-folder",
+        "make a repository in the temporary folder and move it in",
+        |s| {
+            let repository = std::env::temp_dir().join(format!("codex-attack-{}", std::process::id()));
+            std::fs::create_dir(&repository).ready("mkdir")?;
+            let made = std::fs::create_dir(repository.join(".git"));
+            let (from, to) = (c(&repository), c(&s.ours("new")));
+            let moved = made.and_then(|()| sys!(libc::SYS_renameat2, CWD, &from, CWD, &to, 0));
+            let _gone = std::fs::remove_dir_all(&repository);
+            done(moved, "renameat2")
+        },
+    )
     .needs(&[Need::Facility]),
 ];
 

@@ -10,11 +10,15 @@ use crate::attack::tools::{CWD, c, done, mark, open_at};
 use crate::attack::verdict::{Step, Tried};
 
 pub(in crate::attack) const ATTEMPTS: &[Attempt] = &[
-    protected("forge-after-rename", "rename a nested repository's folder, and build a forged .git at the old name", |s| {
-        rename(s, "nested", "moved", 0)?;
-        make_folder(s, "nested")?;
-        forge(s, "nested")
-    }),
+    protected(
+        "forge-after-rename",
+        "rename a nested repository's folder, and build a forged .git at the old name",
+        |s| {
+            rename(s, "nested", "moved", 0)?;
+            make_folder(s, "nested")?;
+            forge(s, "nested")
+        },
+    ),
     protected("forge-after-rename-of-grandparent", "the same with the folder above", |s| {
         rename(s, "deep", "moved", 0)?;
         make_folder(s, "deep")?;
@@ -25,24 +29,38 @@ pub(in crate::attack) const ATTEMPTS: &[Attempt] = &[
         rename(s, "nested", "plain", libc::RENAME_EXCHANGE)?;
         forge(s, "nested")
     }),
-    protected("forge-by-link", "rename a nested repository's folder, and put a symbolic link at the old name", |s| {
-        rename(s, "nested", "moved", 0)?;
-        symlink("plain", s.ours("nested")).attack("symlink")?;
-        forge(s, "plain")
+    protected(
+        "forge-by-link",
+        "rename a nested repository's folder, and put a symbolic link at the old name",
+        |s| {
+            rename(s, "nested", "moved", 0)?;
+            symlink("plain", s.ours("nested")).attack("symlink")?;
+            forge(s, "plain")
+        },
+    ),
+    protected("move-pointer-folder", "rename the folder that a .git file is in", |s| {
+        rename(s, "pointer", "moved", 0)
     }),
-    protected("move-pointer-folder", "rename the folder that a .git file is in", |s| rename(s, "pointer", "moved", 0)),
-    protected("move-above-pointed", "rename the folder above the git directory that a .git file points to, and forge", |s| {
-        rename(s, "git-dirs", "moved", 0)?;
-        make_folder(s, "git-dirs")?;
-        make_folder(s, "git-dirs/pointer")?;
-        forge_config(s, "git-dirs/pointer/config")
-    }),
-    protected("move-above-link-target", "rename the folder above the one that a .git link leads to, and forge", |s| {
-        rename(s, "store", "moved", 0)?;
-        make_folder(s, "store")?;
-        make_folder(s, "store/git")?;
-        forge_config(s, "store/git/config")
-    }),
+    protected(
+        "move-above-pointed",
+        "rename the folder above the git directory that a .git file points to, and forge",
+        |s| {
+            rename(s, "git-dirs", "moved", 0)?;
+            make_folder(s, "git-dirs")?;
+            make_folder(s, "git-dirs/pointer")?;
+            forge_config(s, "git-dirs/pointer/config")
+        },
+    ),
+    protected(
+        "move-above-link-target",
+        "rename the folder above the one that a .git link leads to, and forge",
+        |s| {
+            rename(s, "store", "moved", 0)?;
+            make_folder(s, "store")?;
+            make_folder(s, "store/git")?;
+            forge_config(s, "store/git/config")
+        },
+    ),
     protected("remove-and-forge", "remove a nested .git file by file, and forge it", |s| {
         std::fs::remove_dir_all(s.ours("nested/.git")).attack("remove")?;
         forge(s, "nested")
@@ -53,12 +71,16 @@ pub(in crate::attack) const ATTEMPTS: &[Attempt] = &[
         make_folder(s, "nested")?;
         forge(s, "nested")
     }),
-    protected("move-into-the-temporary-folder", "move a nested repository's folder into the temporary folder", |s| {
-        let to = std::env::temp_dir().join(format!("codex-attack-{}", std::process::id()));
-        let moved = sys!(libc::SYS_renameat2, CWD, &c(&s.ours("nested")), CWD, &c(&to), 0);
-        let _gone = std::fs::remove_dir_all(&to);
-        done(moved, "renameat2")
-    })
+    protected(
+        "move-into-the-temporary-folder",
+        "move a nested repository's folder into the temporary folder",
+        |s| {
+            let to = std::env::temp_dir().join(format!("codex-attack-{}", std::process::id()));
+            let moved = sys!(libc::SYS_renameat2, CWD, &c(&s.ours("nested")), CWD, &c(&to), 0);
+            let _gone = std::fs::remove_dir_all(&to);
+            done(moved, "renameat2")
+        },
+    )
     .needs(&[crate::attack::attempt::Need::Facility]),
 ];
 

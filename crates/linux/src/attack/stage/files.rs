@@ -41,7 +41,9 @@ fn outside(outside: &Path) -> io::Result<()> {
 }
 
 fn workspace(workspace: &Path, outside: &Path) -> io::Result<()> {
-    for folder in ["folder", "plain", "other", "deep/er", "nested", "pointer", "git-dirs", "store", "linked-repository"] {
+    for folder in
+        ["folder", "plain", "other", "deep/er", "nested", "pointer", "git-dirs", "store", "linked-repository"]
+    {
         fs::create_dir_all(workspace.join(folder))?;
     }
     for name in ["file", "second", "folder/inner", "plain/inner"] {
@@ -208,7 +210,11 @@ impl Snapshot {
             walk(&workspace, &mut is_guarded, &mut entries)?;
         }
         let relative = entries.into_iter();
-        Ok(Self(relative.map(|(path, entry)| (path.strip_prefix(dir).unwrap_or(&path).to_owned(), entry)).collect()))
+        Ok(Self(
+            relative
+                .map(|(path, entry)| (path.strip_prefix(dir).unwrap_or(&path).to_owned(), entry))
+                .collect(),
+        ))
     }
 
     /// One line for each difference.
@@ -218,7 +224,9 @@ impl Snapshot {
             match now.0.get(path) {
                 None => lines.push(format!("{}: gone", path.display())),
                 Some(other) => {
-                    lines.extend(entry.difference(other).map(|what| format!("{}: {what} changed", path.display())));
+                    lines.extend(
+                        entry.difference(other).map(|what| format!("{}: {what} changed", path.display())),
+                    );
                 }
             }
         }

@@ -28,10 +28,15 @@ impl Ipc {
     /// Makes them.
     pub fn open(unique: &str) -> io::Result<Self> {
         let shm_file = Path::new("/dev/shm").join(unique);
-        let base = if shm_file.parent().is_some_and(Path::is_dir) { shm_file } else { std::env::temp_dir().join(unique) };
+        let base = if shm_file.parent().is_some_and(Path::is_dir) {
+            shm_file
+        } else {
+            std::env::temp_dir().join(unique)
+        };
         fs::write(&base, CONTENT)?;
         // The key only has to differ from other stages'.
-        let key = unique.bytes().fold(0x5eed_i32, |key, byte| key.wrapping_mul(31).wrapping_add(byte.into())) | 1;
+        let key =
+            unique.bytes().fold(0x5eed_i32, |key, byte| key.wrapping_mul(31).wrapping_add(byte.into())) | 1;
         let id = |result: io::Result<i64>| result.ok().map(|id| id as i32);
         Ok(Self {
             shm: id(sys!(libc::SYS_shmget, key, SIZE, CREATE)).map(|id| (id, key)),
@@ -74,10 +79,17 @@ impl Ipc {
             (self.shm.is_some_and(|(id, _)| shared_byte(id) != Some(0)), "the shared memory"),
             (self.messages.is_some_and(|id| queued(id) != Some(0)), "the message queue"),
             (self.semaphore.is_some_and(|id| !semaphore(id)), "the semaphore"),
-            (self.posix_queue.as_deref().is_some_and(|name| queued_posix(name) != Some(0)), "the POSIX message queue"),
+            (
+                self.posix_queue.as_deref().is_some_and(|name| queued_posix(name) != Some(0)),
+                "the POSIX message queue",
+            ),
             (fs::read(&self.shm_file).ok().as_deref() != Some(CONTENT), "the file in /dev/shm"),
         ];
-        changed.into_iter().filter(|(changed, _)| *changed).map(|(_, what)| format!("{what} changed")).collect()
+        changed
+            .into_iter()
+            .filter(|(changed, _)| *changed)
+            .map(|(_, what)| format!("{what} changed"))
+            .collect()
     }
 }
 

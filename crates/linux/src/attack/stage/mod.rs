@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 pub(super) use files::SET_ID_BITS;
 pub(super) use ipc::MESSAGE_TYPE;
-pub(super) use process::{SIGNAL, VICTIM_WORD};
+pub(super) use process::SIGNAL;
 
 use super::drive::Place;
 use super::scene::Scene;
@@ -57,7 +57,8 @@ impl Stage {
         let fail = |what| move |source| StageError { dir: dir.to_owned(), what, source };
         let unique = unique();
         files::build(dir).map_err(fail("files"))?;
-        let setuid_program = files::setuid_program(dir, setuid_program).map_err(fail("set-user-id program"))?;
+        let setuid_program =
+            files::setuid_program(dir, setuid_program).map_err(fail("set-user-id program"))?;
         let sockets = Sockets::open(&dir.join("outside"), &unique).map_err(fail("sockets"))?;
         let ipc = Ipc::open(&unique).map_err(fail("shared memory"))?;
         let victim = Victim::start().map_err(fail("process"))?;
@@ -116,8 +117,8 @@ impl Stage {
     /// # Errors
     /// The folder can no longer be read.
     pub fn changes(&mut self) -> Result<Vec<String>, StageError> {
-        let fail = |what| |source| StageError { dir: self.dir.clone(), what, source };
-        let now = Snapshot::take(&self.dir).map_err(fail("snapshot"))?;
+        let now = Snapshot::take(&self.dir);
+        let now = now.map_err(|source| StageError { dir: self.dir.clone(), what: "snapshot", source })?;
         let mut changes = self.before.differences(&now);
         changes.extend(self.victim.changes());
         changes.extend(self.sockets.arrivals());

@@ -37,10 +37,12 @@ impl State {
     fn of(pid: u32, address: u64) -> Self {
         let proc = |file: &str| read_text(format!("/proc/{pid}/{file}"));
         let status = proc("status");
-        let field = |name: &str| status.lines().find_map(|line| line.strip_prefix(name)).unwrap_or("").trim().to_owned();
-        let pending = ["SigPnd:", "ShdPnd:"].iter().any(|set| {
-            u64::from_str_radix(&field(set), 16).is_ok_and(|set| set & (1 << (SIGNAL - 1)) != 0)
-        });
+        let field = |name: &str| {
+            status.lines().find_map(|line| line.strip_prefix(name)).unwrap_or("").trim().to_owned()
+        };
+        let pending = ["SigPnd:", "ShdPnd:"]
+            .iter()
+            .any(|set| u64::from_str_radix(&field(set), 16).is_ok_and(|set| set & (1 << (SIGNAL - 1)) != 0));
         let stat = proc("stat");
         // proc_pid_stat(5): the name may hold spaces; after it field 19 is the nice value, 41 the policy.
         let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or("").split_whitespace().collect();
@@ -49,7 +51,11 @@ impl State {
             pending,
             nice: number(19),
             policy: number(41),
-            core_limit: proc("limits").lines().find(|line| line.starts_with("Max core")).unwrap_or("").to_owned(),
+            core_limit: proc("limits")
+                .lines()
+                .find(|line| line.starts_with("Max core"))
+                .unwrap_or("")
+                .to_owned(),
             oom_score: proc("oom_score_adj"),
             affinity: field("Cpus_allowed:"),
             word: read_word(pid, address),

@@ -101,7 +101,11 @@ impl Sockets {
             (received(&mut self.pair.0), "data on a socket that the caller forgot to close"),
             (received(&mut self.fifo), "data in the FIFO"),
         ];
-        arrived.into_iter().filter(|(arrived, _)| *arrived).map(|(_, what)| format!("{what} arrived")).collect()
+        arrived
+            .into_iter()
+            .filter(|(arrived, _)| *arrived)
+            .map(|(_, what)| format!("{what} arrived"))
+            .collect()
     }
 }
 
