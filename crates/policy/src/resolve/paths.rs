@@ -1,7 +1,7 @@
 //! Written paths → absolute, canonical paths.
 
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use crate::error::{PolicyError, Problem};
 use crate::policy::{Origin, Policy, WrittenPath};
@@ -83,11 +83,31 @@ pub fn canonical_or_planned(path: &Path, facts: &dyn PathFacts) -> PathBuf {
     }
     let mut at = path.to_path_buf();
     for _ in 0..MAX_TURNS {
-        match links::walk(&at, facts, |_| {}) {
+        let next = match links::walk(&at, facts, |_| {}) {
             Ok(real) => return real,
-            Err(stuck) if stuck.at == at => break,
-            Err(stuck) => at = stuck.at,
+            Err(stuck) if stuck.error.kind() == io::ErrorKind::NotFound => stuck.at,
+            // A circle of links, or a file with names behind it, leads nowhere as long as it is one.
+            Err(_) => without_dots(&at),
+        };
+        if next == at {
+            break;
+        }
+        at = next;
+    }
+    without_dots(&at)
+}
+
+/// `path` with `.` and `..` taken out by their letters.
+fn without_dots(path: &Path) -> PathBuf {
+    let mut out = PathBuf::new();
+    for component in path.components() {
+        match component {
+            Component::CurDir => {}
+            Component::ParentDir => {
+                out.pop();
+            }
+            other => out.push(other),
         }
     }
-    at
+    out
 }
