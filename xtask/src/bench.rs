@@ -10,7 +10,7 @@ mod spawn;
 mod startup;
 mod steady;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
@@ -95,26 +95,16 @@ impl Bench {
     }
 }
 
-/// bubblewrap's arguments for our default policy: read all, write the working directory, `.git` read-only, all
-/// namespaces unshared, no network.
-const BWRAP: [&str; 16] = [
-    "bwrap",
-    "--unshare-all",
-    "--die-with-parent",
-    "--ro-bind",
-    "/",
-    "/",
-    "--dev",
-    "/dev",
-    "--proc",
-    "/proc",
-    "--bind",
-    ".",
-    ".",
-    "--ro-bind",
-    ".git",
-    ".git",
-];
+/// bubblewrap's command line for our default policy: read all, write the workspace, `.git` read-only, all namespaces
+/// unshared, no network. The command itself is still to be added.
+fn bubblewrap(workspace: &Path) -> Vec<String> {
+    let root = workspace.display().to_string();
+    let git = workspace.join(".git").display().to_string();
+    let fixed = "bwrap --unshare-all --die-with-parent --ro-bind / / --dev /dev --proc /proc --bind";
+    let mut line: Vec<String> = fixed.split(' ').map(str::to_owned).collect();
+    line.extend([root.clone(), root, "--ro-bind".to_owned(), git.clone(), git]);
+    line
+}
 
 /// Measures the sections and writes docs/benchmarks.md when it has all of them. Always true: there is no verdict.
 ///
@@ -146,8 +136,8 @@ fn counts(bench: &Bench) -> Result<Table> {
     let mut table = Table::new("Counts of the start", ["what", "count"]);
     table.note(
         "The same on a busy machine, so `cargo xtask test` compares them with `benches/start.json` and fails above \
-         15 % more. valgrind's callgrind counts `plan`, which is all that a run does before its first effect; strace \
-         counts the run.",
+         15 % more. valgrind's callgrind counts arguments, configuration, resolution and the machine's facts; it lacks \
+         the system calls that enforcement needs, which strace counts instead.",
     );
     table.row(["instructions of `codex-sandbox plan`".to_owned(), report::grouped(counts.plan_instructions)]);
     table.row([

@@ -46,12 +46,14 @@ fn time(count: u32, mut turn: impl FnMut() -> std::io::Result<()>) -> Result<u64
     Ok((began.elapsed().as_nanos() / u128::from(count.max(1))) as u64)
 }
 
-/// Connects to a listener of its own; the queue is emptied by another thread.
+/// Connects to a listener of its own, and takes the connection: a queue that overflows would be what is measured.
 fn unix(count: u32, path: &str) -> Result<u64> {
     let socket = format!("{path}.sock");
     let listener = UnixListener::bind(&socket).with_context(|| format!("cannot listen on {socket}"))?;
-    std::thread::spawn(move || listener.incoming().for_each(drop));
-    let nanoseconds = time(count, || UnixStream::connect(&socket).map(drop));
+    let nanoseconds = time(count, || {
+        let _connected = UnixStream::connect(&socket)?;
+        listener.accept().map(drop)
+    });
     fs::remove_file(&socket)?;
     nanoseconds
 }
@@ -59,6 +61,8 @@ fn unix(count: u32, path: &str) -> Result<u64> {
 fn tcp(count: u32) -> Result<u64> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("cannot listen on loopback")?;
     let address = listener.local_addr()?;
-    std::thread::spawn(move || listener.incoming().for_each(drop));
-    time(count, || TcpStream::connect(address).map(drop))
+    time(count, || {
+        let _connected = TcpStream::connect(address)?;
+        listener.accept().map(drop)
+    })
 }

@@ -18,8 +18,8 @@ const LOOPS: [(&str, &str, u32, Option<f64>); 7] = [
     ("open a file of the workspace for writing, and close it", "write", 5_000, None),
     ("create a file and remove it", "create", 2_000, None),
     ("create a folder and remove it", "mkdir", 2_000, None),
-    ("connect to a Unix socket inside", "unix", 2_000, None),
-    ("connect to a TCP server inside", "tcp", 2_000, None),
+    ("connect to a Unix socket inside, and accept", "unix", 2_000, None),
+    ("connect to a TCP server inside, and accept", "tcp", 2_000, None),
 ];
 
 /// The table.

@@ -3,16 +3,16 @@
 use anyhow::{Context, Result};
 
 use super::report::{Table, ms, times, verdict};
-use super::{BWRAP, Bench};
+use super::{Bench, bubblewrap};
 use crate::process;
 
-const TURNS: &str = "500";
+const STARTS: &str = "500";
 
 /// The table.
 pub fn measure(bench: &Bench) -> Result<Table> {
     let workspace = bench.place.workspace("spawn")?;
     let mut command = bench.place.command(&workspace, &bench.spawn_loop);
-    command.arg(TURNS).args(BWRAP).arg("true");
+    command.arg(STARTS).args(bubblewrap(&workspace)).arg("true");
     let printed: serde_json::Value = serde_json::from_str(&process::output(&mut command)?)?;
     let seconds = |key: &str| {
         printed[key].as_f64().map(|ns| ns / 1e9).with_context(|| format!("spawn_loop printed no {key}"))
@@ -35,8 +35,8 @@ pub fn measure(bench: &Bench) -> Result<Table> {
         table.row([what.to_owned(), ms(time), ms(added), times(added / (other - bare))]);
     }
     table.note(format!(
-        "Target for later commands, as a multiple of what bubblewrap adds: {}. Medians of {TURNS} turns, one of each \
-         in a turn (`crates/sandbox/examples/spawn_loop.rs`); the first is a single one.",
+        "Target for later commands, as a multiple of what bubblewrap adds: {}. Medians of {STARTS} starts, in ten \
+         rounds (`crates/sandbox/examples/spawn_loop.rs`); the first is a single one.",
         verdict((later - bare) / (other - bare), 0.4, " ×")
     ));
     Ok(table)

@@ -4,14 +4,14 @@ use anyhow::Result;
 
 use super::hyperfine::{Effort, time, word};
 use super::report::{Table, ms, times, verdict};
-use super::{BWRAP, Bench};
+use super::{Bench, bubblewrap};
 
 const EFFORT: Effort<'_> = Effort { warmup: 50, runs: 700, prepare: None };
 
 /// The table.
 pub fn measure(bench: &Bench) -> Result<Table> {
     let workspace = bench.place.workspace("startup")?;
-    let bwrap = format!("{} true", BWRAP.join(" "));
+    let bwrap = format!("{} true", bubblewrap(&workspace).join(" "));
     let ours = format!("{} run -- true", word(&bench.sandbox));
     let commands = ["true", "unshare -Urmpfiun true", &bwrap, &ours];
     let timings = time(&bench.place, &workspace, EFFORT, commands)?;
