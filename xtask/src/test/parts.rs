@@ -4,7 +4,7 @@ use anyhow::{Result, bail};
 
 use super::tally::{Reader, Tally};
 use crate::machine;
-use crate::process::{self, cargo, top};
+use crate::process::{self, cargo, target, top};
 
 /// The package of the whole-program tests.
 const PROGRAM_TESTS: &str = "codex-sandbox-tests";
@@ -59,6 +59,7 @@ pub fn program(tally: &mut Tally) -> Result<()> {
     process::run(cargo().args(["build", "--release", "--locked", "--package", "codex-sandbox-cli"]))?;
     let mut command = cargo();
     command.args(["test", "--package", PROGRAM_TESTS, "--locked", "--no-fail-fast", "--", "--show-output"]);
+    command.env("CODEX_SANDBOX_BIN", target().join("release/codex-sandbox"));
     read("program", &mut command, tally)
 }
 
