@@ -183,6 +183,16 @@ pub fn workspace(place: &Place, facts: &dyn PathFacts) -> Option<PathBuf> {
     roots::Bounds::new(place, facts).too_wide(&cwd).is_none().then_some(cwd)
 }
 
+/// The one of `folders` (canonical) in which the file `path` (absolute, as written) lies, or a link on the way to it: whoever may
+/// write in that folder decides what is read there. Asked about a configuration file, before it is read about the
+/// [`workspace`], and about the roots when they are known.
+pub fn reached_through<'a>(path: &Path, folders: &'a [PathBuf], facts: &dyn PathFacts) -> Option<&'a Path> {
+    let real = paths::canonical_or_planned(path, facts);
+    let mut way = links::on_the_way(path, facts);
+    way.extend([real, path.to_path_buf()]);
+    folders.iter().find(|folder| way.iter().any(|step| step.starts_with(folder))).map(PathBuf::as_path)
+}
+
 /// A library's caller can hand in what the configuration refuses.
 fn check_protected(policy: &Policy) -> Result<(), PolicyError> {
     let Some(bad) = policy.protected.iter().find(|name| !names::is_component(name)) else {

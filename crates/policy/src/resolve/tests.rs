@@ -372,3 +372,28 @@ fn links_to_hidden_paths_stay() {
     assert_eq!(pins(&resolved), ["/home/u/p/keys"]);
     assert_eq!(access(&resolved, "/home/u/p/keys"), Access::Read);
 }
+
+#[test]
+fn a_configuration_that_commands_could_write_is_told_apart() {
+    let tree = tree()
+        .file("/home/u/.codex/config.toml", "")
+        .file("/home/u/p/c.toml", "")
+        .link("/home/u/p/out.toml", "/home/u/.codex/config.toml")
+        .link("/home/u/in.toml", "p/c.toml")
+        .link("/home/u/hop", "p/back")
+        .link("/home/u/p/back", "/home/u/.codex");
+    let workspace = workspace(&place("/home/u/p"), &tree).expect("a workspace");
+    let folders = [workspace];
+    let through = |path: &str| reached_through(Path::new(path), &folders, &tree);
+    for path in [
+        "/home/u/p/c.toml",
+        "/home/u/p/out.toml",
+        "/home/u/in.toml",
+        "/home/u/hop/config.toml",
+        "/home/u/p/none",
+    ] {
+        assert_eq!(through(path), Some(Path::new("/home/u/p")), "{path}");
+    }
+    assert_eq!(through("/home/u/.codex/config.toml"), None);
+    assert_eq!(super::workspace(&place("/home/u"), &tree), None);
+}
