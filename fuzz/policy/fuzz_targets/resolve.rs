@@ -18,7 +18,21 @@ struct Names {
 
 impl Names {
     fn path(&self) -> PathBuf {
-        let names = ["a", "b", ".git", ".codex", "..", "commondir", "gitdir", "worktrees", "w.git", "HEAD", "objects", "refs", "~"];
+        let names = [
+            "a",
+            "b",
+            ".git",
+            ".codex",
+            "..",
+            "commondir",
+            "gitdir",
+            "worktrees",
+            "w.git",
+            "HEAD",
+            "objects",
+            "refs",
+            "~",
+        ];
         let parts = self.parts.iter().take(12).map(|part| names[usize::from(*part) % names.len()]);
         let start = if self.absolute { "/w" } else { "" };
         std::iter::once(start).chain(parts).filter(|part| !part.is_empty()).collect()
