@@ -18,6 +18,12 @@ pub fn probe() -> &'static Path {
     PROBE.get_or_init(|| reachable(&beside_this_test("codex-sandbox-probe")))
 }
 
+/// The test program itself, where every user can execute it.
+pub fn this_test() -> &'static Path {
+    static THIS: OnceLock<PathBuf> = OnceLock::new();
+    THIS.get_or_init(|| reachable(&std::env::current_exe().expect("/proc/self/exe can be read")))
+}
+
 fn find_program() -> PathBuf {
     if let Some(path) = std::env::var_os("CODEX_SANDBOX_BIN") {
         return fs::canonicalize(&path).expect("CODEX_SANDBOX_BIN names an existing file");

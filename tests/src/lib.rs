@@ -33,7 +33,7 @@ mod skip;
 mod terminal;
 mod user;
 
-pub use binary::{probe, program};
+pub use binary::{probe, program, this_test};
 pub use live::Live;
 pub use place::Place;
 pub use process::{Marker, eventually};

@@ -45,6 +45,9 @@ pub enum Command {
     },
     /// Print the man page
     Man,
+    /// Make one escape attempt; doctor --attack starts this inside the sandbox
+    #[command(hide = true)]
+    Attack(AttackArgs),
 }
 
 impl Command {
@@ -56,7 +59,7 @@ impl Command {
             Self::Explain(args) => args.json,
             Self::Doctor(args) => args.json,
             Self::Teardown(args) => args.json,
-            Self::Completions { .. } | Self::Man => false,
+            Self::Completions { .. } | Self::Man | Self::Attack(_) => false,
         }
     }
 }
@@ -178,6 +181,15 @@ pub struct DoctorArgs {
     /// Print JSON
     #[arg(long)]
     pub json: bool,
+}
+
+/// `attack`.
+#[derive(Debug, Args)]
+pub struct AttackArgs {
+    /// The attempt
+    pub name: String,
+    /// The file that tells it where it is
+    pub scene: PathBuf,
 }
 
 /// `teardown`.

@@ -8,6 +8,7 @@ use codex_sandbox::linux::facts::{Cgroups, Facts, UserNamespaces};
 use serde::Serialize;
 
 use crate::args::DoctorArgs;
+use crate::attack;
 use crate::failure::Failure;
 
 /// One line of the examination.
@@ -26,15 +27,34 @@ pub fn run(args: &DoctorArgs) -> Result<ExitCode, Failure> {
     let facts = Facts::gather().with_cgroups().test_user_namespaces();
     let findings = examine(&facts);
     let strength = strength(&facts);
-    let text = if args.json {
-        format!("{:#}\n", serde_json::json!({ "findings": findings, "result": strength, "facts": facts }))
-    } else {
-        describe(&findings, &strength)
-    };
-    std::io::stdout().write_all(text.as_bytes())?;
+    if !args.json {
+        std::io::stdout().write_all(describe(&findings, &strength).as_bytes())?;
+    }
+    let attempts = args.attack.then(|| attempts(args, &facts)).transpose()?;
+    if args.json {
+        let mut report = serde_json::json!({ "findings": findings, "result": strength, "facts": facts });
+        if let Some(attempts) = &attempts {
+            report["attempts"] = serde_json::json!(attempts);
+        }
+        writeln!(std::io::stdout(), "{report:#}")?;
+    }
     // Limits by cgroup are a comfort; everything else is protection.
     let well = findings.iter().all(|finding| finding.good || finding.what == "cgroups");
-    Ok(if well { ExitCode::SUCCESS } else { ExitCode::from(1) })
+    let held = attempts.is_none_or(|attempts| attack::held(&attempts));
+    Ok(if well && held { ExitCode::SUCCESS } else { ExitCode::from(1) })
+}
+
+/// Runs the escape attempts, where anything can be run.
+fn attempts(args: &DoctorArgs, facts: &Facts) -> Result<Vec<attack::Row>, Failure> {
+    let namespaces = !matches!(facts.user_namespaces, UserNamespaces::Refused(_));
+    if !args.json {
+        writeln!(std::io::stdout())?;
+    }
+    let rows = attack::table(!args.json, namespaces)?;
+    if !args.json {
+        writeln!(std::io::stdout(), "\n{}", attack::summary(&rows))?;
+    }
+    Ok(rows)
 }
 
 fn examine(facts: &Facts) -> Vec<Finding> {

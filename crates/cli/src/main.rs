@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 mod args;
+mod attack;
 mod config;
 mod doctor;
 mod explain;
@@ -31,6 +32,7 @@ fn main() -> ExitCode {
         Command::Teardown(args) => teardown::run(&args),
         Command::Completions { shell } => manual::completions(shell),
         Command::Man => manual::man(),
+        Command::Attack(args) => attack::inside(&args),
     };
     result.unwrap_or_else(|failure| failure.report(json))
 }

@@ -196,7 +196,8 @@ impl Attempt {
         self.needs.iter().find_map(Need::missing)
     }
 
-    /// Why a refusal with this error number outside a sandbox says nothing: the kernel lacks the facility.
+    /// Why a refusal with this error number outside a sandbox says nothing: the kernel lacks the facility, or this process
+    /// has less than its user should have, as in a container.
     pub fn excuse_for(&self, errno: i32) -> Option<String> {
         const MISSING: [i32; 7] = [
             libc::ENOSYS,
@@ -208,10 +209,36 @@ impl Attempt {
             // Two folders on two file systems.
             libc::EXDEV,
         ];
-        let missing = self.needs.contains(&Need::Facility) && MISSING.contains(&errno);
-        let no_file = self.needs.contains(&Need::File) && errno == libc::ENOENT;
-        (missing || no_file).then(|| format!("this machine does not have it (error {errno})"))
+        let needs = |need| self.needs.contains(&need);
+        let missing = needs(Need::Facility) && MISSING.contains(&errno);
+        let no_file = needs(Need::File) && errno == libc::ENOENT;
+        if missing || no_file {
+            return Some(format!("this machine does not have it (error {errno})"));
+        }
+        let refused = [libc::EPERM, libc::EACCES, libc::EROFS].contains(&errno);
+        if refused && needs(Need::Root) && !holds_every_capability() {
+            return Some("root does not hold every capability here".to_owned());
+        }
+        let filtered = (refused || errno == libc::ENOSYS) && !self.needs.is_empty() && is_filtered();
+        filtered.then(|| "a seccomp filter is in force here already".to_owned())
     }
+}
+
+/// A field of /proc/self/status.
+fn status(name: &str) -> Option<String> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    status.lines().find_map(|line| Some(line.strip_prefix(name)?.trim().to_owned()))
+}
+
+fn holds_every_capability() -> bool {
+    let last = std::fs::read_to_string("/proc/sys/kernel/cap_last_cap").ok();
+    let last = last.and_then(|text| text.trim().parse::<u32>().ok()).unwrap_or(0);
+    let held = status("CapEff:").and_then(|set| u64::from_str_radix(&set, 16).ok()).unwrap_or(0);
+    held.count_ones() == last + 1
+}
+
+fn is_filtered() -> bool {
+    status("Seccomp:").is_some_and(|mode| mode != "0")
 }
 
 impl Need {

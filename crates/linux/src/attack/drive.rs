@@ -11,12 +11,18 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
+use serde::{Deserialize, Serialize};
+
 use super::attempt::{Attempt, Proof, Stdin};
 use super::stage::{Stage, StageError};
 use super::verdict::Verdict;
 
 /// No attempt takes a second by itself.
 const PATIENCE: Duration = Duration::from_secs(30);
+
+/// How the words of [`Outcome::Held`] begin where the attempt believes that it got through, and nothing outside changed: below
+/// /tmp, the sandbox' copy is private.
+pub const PRIVATE: &str = "only a private copy was reached";
 
 /// Where an attempt runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,7 +34,7 @@ pub enum Place {
 }
 
 /// What an attempt came to.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Outcome {
     /// It did not get through; how it was stopped.
     Held(String),
@@ -148,9 +154,7 @@ impl Driver {
             (Ok(Verdict::Skipped(why)), _) => Outcome::Skipped(why),
             (Ok(Verdict::Broken(why)), _) => Outcome::Broken(why),
             (Ok(Verdict::Succeeded(how)), Proof::Inside) => Outcome::Escaped(how),
-            (Ok(Verdict::Succeeded(how)), Proof::Outside) => {
-                Outcome::Held(format!("only a private copy was reached: {how}"))
-            }
+            (Ok(Verdict::Succeeded(how)), Proof::Outside) => Outcome::Held(format!("{PRIVATE}: {how}")),
             (Ok(Verdict::Denied { errno, detail }), _) => {
                 let excuse = errno.and_then(|errno| attempt.excuse_for(errno));
                 match (self.place, excuse) {

@@ -23,17 +23,13 @@ pub(in crate::attack) const ATTEMPTS: &[Attempt] = &[
     kernel("modprobe-path", "say which program the kernel runs to load a module", |_| {
         rewrite("/proc/sys/kernel/modprobe")
     })
-    .needs(ROOT),
+    .needs(ROOT_AND_FILE),
     kernel("kernel-host-name-file", "set the host name through /proc/sys", |_| {
         rewrite("/proc/sys/kernel/hostname")
     })
     .needs(ROOT),
     kernel("core-pattern-by-root", "open core_pattern through /proc/self/root", |_| {
         rewrite("/proc/self/root/proc/sys/kernel/core_pattern")
-    })
-    .needs(ROOT),
-    kernel("core-pattern-mode", "make core_pattern writable (to the mode that it has)", |_| {
-        done_mode("/proc/sys/kernel/core_pattern")
     })
     .needs(ROOT),
     kernel("drop-caches", "open /proc/sys/vm/drop_caches for writing", |_| {
@@ -110,7 +106,7 @@ pub(in crate::attack) const ATTEMPTS: &[Attempt] = &[
 
 /// Reads the file and writes the same back.
 fn rewrite(path: &str) -> Tried {
-    let content = std::fs::read(path).ready(path)?;
+    let content = std::fs::read(path).attack(path)?;
     std::fs::write(path, content).attack(path).map(|()| format!("{path} was written"))
 }
 
@@ -120,12 +116,6 @@ fn writable(path: &str) -> Tried {
 
 fn readable(path: &str) -> Tried {
     first_of(vec![path.into()], false)
-}
-
-fn done_mode(path: &str) -> Tried {
-    use std::os::unix::fs::MetadataExt;
-    let mode = std::fs::metadata(path).ready(path)?.mode() & 0o7777;
-    crate::attack::tools::done(sys!(libc::SYS_fchmodat, CWD, &c(path.as_ref()), mode), "fchmodat")
 }
 
 /// Opens the first of these files that opens; what stopped the last that exists, else.

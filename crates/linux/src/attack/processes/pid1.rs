@@ -37,12 +37,11 @@ pub(in crate::attack) const ATTEMPTS: &[Attempt] = &[
     })
     .needs(YAMA),
     pid1("pid-1-descriptor", "take a descriptor of pid 1", |s| take_descriptor(s.init)).needs(YAMA),
-    pid1("pid-1-descriptors", "list the descriptors of pid 1", |s| {
+    pid1("pid-1-descriptors", "see where the descriptors of pid 1 lead", |s| {
         let names = std::fs::read_dir(format!("/proc/{}/fd", s.init)).attack("/proc/1/fd")?;
-        match names.flatten().count() {
-            0 => Err(Stop::denied("none is shown")),
-            count => Ok(format!("{count} are shown")),
-        }
+        let mut targets = names.flatten().filter_map(|name| std::fs::read_link(name.path()).ok());
+        let target = targets.next().ok_or_else(|| Stop::denied("none says where it leads"))?;
+        Ok(format!("one leads to {}", target.display()))
     })
     .needs(YAMA),
     pid1("pid-1-limits", "change pid 1's limits", |s| limit(s.init)),

@@ -38,9 +38,26 @@ pub(in crate::attack) const ATTEMPTS: &[Attempt] = &[
             forge(s, "plain")
         },
     ),
-    protected("move-pointer-folder", "rename the folder that a .git file is in", |s| {
-        rename(s, "pointer", "moved", 0)
-    }),
+    protected(
+        "move-pointer-and-forge",
+        "move the folder of a .git file to where it points to a forged git directory",
+        |s| {
+            rename(s, "pointer", "deep/pointer", 0)?;
+            make_folder(s, "deep/git-dirs")?;
+            make_folder(s, "deep/git-dirs/pointer")?;
+            forge_config(s, "deep/git-dirs/pointer/config")
+        },
+    ),
+    protected(
+        "move-link-and-forge",
+        "move the folder of a .git link to where it leads to a forged git directory",
+        |s| {
+            rename(s, "linked-repository", "deep/linked-repository", 0)?;
+            make_folder(s, "deep/store")?;
+            make_folder(s, "deep/store/git")?;
+            forge_config(s, "deep/store/git/config")
+        },
+    ),
     protected(
         "move-above-pointed",
         "rename the folder above the git directory that a .git file points to, and forge",

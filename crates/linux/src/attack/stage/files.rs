@@ -1,7 +1,7 @@
 //! Files, folders, links and repositories, and a snapshot of those that must not change.
 
 use std::collections::BTreeMap;
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsStr;
 use std::fmt;
 use std::fs::{self, File, Metadata};
 use std::io;
@@ -183,8 +183,7 @@ fn attribute_names(path: &Path) -> Vec<u8> {
     names
 }
 
-/// What must not change: everything outside, and in the workspace whatever bears a protected name or serves as a git directory,
-/// set-user-id bits, file capabilities, and traces of processes that outlived the run.
+/// What must not change: everything outside, and in the workspace what is guarded.
 pub struct Snapshot(BTreeMap<PathBuf, Entry>);
 
 impl fmt::Debug for Snapshot {
@@ -203,18 +202,13 @@ impl Snapshot {
         let (outside, workspace) = (dir.join("outside"), dir.join("workspace"));
         // Either may have been moved away; that is a difference like any other.
         if let Ok(stat) = fs::symlink_metadata(&outside) {
-            entries.insert(outside.clone(), Entry::of(&outside, &stat)?);
-            walk(&outside, &mut |_, _| true, &mut entries)?;
+            entries.insert("outside".into(), Entry::of(&outside, &stat)?);
+            walk(&outside, Path::new("outside"), &mut entries)?;
         }
         if workspace.exists() {
-            walk(&workspace, &mut is_guarded, &mut entries)?;
+            walk_guarded(&workspace, Path::new("workspace"), &mut entries)?;
         }
-        let relative = entries.into_iter();
-        Ok(Self(
-            relative
-                .map(|(path, entry)| (path.strip_prefix(dir).unwrap_or(&path).to_owned(), entry))
-                .collect(),
-        ))
+        Ok(Self(entries))
     }
 
     /// One line for each difference.
@@ -236,31 +230,59 @@ impl Snapshot {
     }
 }
 
-fn walk(
-    dir: &Path,
-    wanted: &mut dyn FnMut(&Path, &Metadata) -> bool,
-    into: &mut BTreeMap<PathBuf, Entry>,
-) -> io::Result<()> {
+/// Everything in `dir`, under the name `shown`.
+fn walk(dir: &Path, shown: &Path, into: &mut BTreeMap<PathBuf, Entry>) -> io::Result<()> {
     for item in fs::read_dir(dir)? {
-        let path = item?.path();
+        let (path, shown) = inner(dir, shown, &item?.file_name());
         let stat = fs::symlink_metadata(&path)?;
-        if wanted(&path, &stat) {
-            into.insert(path.clone(), Entry::of(&path, &stat)?);
-        }
+        into.insert(shown.clone(), Entry::of(&path, &stat)?);
         if stat.is_dir() {
-            walk(&path, wanted, into)?;
+            walk(&path, &shown, into)?;
         }
     }
     Ok(())
 }
 
+/// What must not change in the workspace. A repository may be moved as a whole, so what bears a protected name goes by the
+/// number of its inode: another one at the old place is then new, and the old one at another place is as it was.
+fn walk_guarded(dir: &Path, shown: &Path, into: &mut BTreeMap<PathBuf, Entry>) -> io::Result<()> {
+    for item in fs::read_dir(dir)? {
+        let name = item?.file_name();
+        let (path, shown) = inner(dir, shown, &name);
+        let stat = fs::symlink_metadata(&path)?;
+        if is_protected(&name) {
+            let shown = PathBuf::from(format!("{} (inode {})", name.display(), stat.ino()));
+            into.insert(shown.clone(), Entry::of(&path, &stat)?);
+            if stat.is_dir() {
+                walk(&path, &shown, into)?;
+            }
+            continue;
+        }
+        if is_guarded(&path, &stat) {
+            into.insert(shown.clone(), Entry::of(&path, &stat)?);
+        }
+        if stat.is_dir() {
+            walk_guarded(&path, &shown, into)?;
+        }
+    }
+    Ok(())
+}
+
+fn inner(dir: &Path, shown: &Path, name: &OsStr) -> (PathBuf, PathBuf) {
+    (dir.join(name), shown.join(name))
+}
+
+fn is_protected(name: &OsStr) -> bool {
+    [".git", ".codex", ".agents"].iter().any(|protected| name.eq_ignore_ascii_case(protected))
+}
+
+/// Git directories under names of their own, programs with more power than their caller, and traces of processes.
 fn is_guarded(path: &Path, stat: &Metadata) -> bool {
-    let names: Vec<OsString> = path.iter().map(OsStr::to_ascii_lowercase).collect();
-    let protected = names.iter().any(|name| name == ".git" || name == ".codex" || name == ".agents");
+    let names: Vec<&OsStr> = path.iter().collect();
     let git_dir = names.windows(2).any(|pair| pair == ["git-dirs", "pointer"] || pair == ["store", "git"]);
     let set_id = stat.is_file() && stat.mode() & SET_ID_BITS != 0;
     let capable = || attribute_names(path).windows(19).any(|name| name == b"security.capability");
-    protected || git_dir || set_id || path.ends_with(TRACE) || (stat.is_file() && capable())
+    git_dir || set_id || path.ends_with(TRACE) || (stat.is_file() && capable())
 }
 
 /// Opens the reading end of the outside FIFO, which makes writing to it possible without waiting.

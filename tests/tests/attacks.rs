@@ -1,0 +1,169 @@
+//! Every escape attempt: inside the sandbox it is held and nothing outside has changed, outside it gets through. As root and as
+//! an ordinary user, with the workspace at home and in /tmp.
+//!
+//! This program plays three parts: the test runner; for each trial a process of the trial's user, which sets the stage and
+//! looks at it afterwards; and the attempt itself, inside or outside.
+#![forbid(unsafe_code)]
+
+#[cfg(not(target_os = "linux"))]
+fn main() {}
+
+#[cfg(target_os = "linux")]
+fn main() -> std::process::ExitCode {
+    linux::main()
+}
+
+#[cfg(target_os = "linux")]
+mod linux {
+    use std::ffi::{OsStr, OsString};
+    use std::path::Path;
+    use std::process::ExitCode;
+    use std::sync::RwLock;
+
+    use codex_sandbox_linux::attack::{self, Attempt, Driver, Group, Outcome, PRIVATE, Proof};
+    use codex_sandbox_tests::{Place, User, program, this_test, users};
+    use libtest_mimic::{Arguments, Failed, Trial};
+
+    pub fn main() -> ExitCode {
+        let words: Vec<OsString> = std::env::args_os().skip(1).collect();
+        match words.as_slice() {
+            [part, name, scene] if part == "attempt" => attempt(name, Path::new(scene)),
+            [part, place, name, dir, program] if part == "drive" => {
+                drive(place, name, Path::new(dir), program)
+            }
+            _ => libtest_mimic::run(&Arguments::from_args(), trials()).exit_code(),
+        }
+    }
+
+    /// Makes the attempt in this process.
+    fn attempt(name: &OsStr, scene: &Path) -> ExitCode {
+        say(&attack::run_inside(&name.to_string_lossy(), scene).to_string())
+    }
+
+    /// Sets the stage for one attempt, starts it, and prints what it came to.
+    fn drive(place: &OsStr, name: &OsStr, dir: &Path, program: &OsStr) -> ExitCode {
+        let inside = place == "inside";
+        let words = |words: &[&OsStr]| words.iter().map(|word| (*word).to_owned()).collect();
+        let driver = Driver {
+            place: if inside { attack::Place::Inside } else { attack::Place::Outside },
+            launcher: if inside {
+                words(&[program, "run".as_ref(), "--quiet".as_ref(), "--".as_ref()])
+            } else {
+                Vec::new()
+            },
+            program: words(&[this_test().as_os_str(), "attempt".as_ref()]),
+            environment: Vec::new(),
+            setuid_program: setuid_program(),
+        };
+        let attempt = attack::by_name(&name.to_string_lossy()).expect("the runner takes names from the list");
+        let outcome = driver.run(attempt, dir).unwrap_or_else(|error| Outcome::Broken(error.to_string()));
+        say(&serde_json::to_string(&outcome).expect("an outcome is plain data"))
+    }
+
+    /// A set-user-id copy of id(1) that belongs to root, for ordinary users; root makes it before the trials.
+    const SETUID_ID: &str = "/var/tmp/codex-sandbox-tests/id";
+
+    fn setuid_program() -> Option<std::path::PathBuf> {
+        let ordinary = !rustix::process::getuid().is_root();
+        (ordinary && Path::new(SETUID_ID).exists()).then(|| SETUID_ID.into())
+    }
+
+    fn make_setuid_program() -> std::io::Result<()> {
+        use std::os::unix::fs::PermissionsExt;
+        let Some(id) = ["/usr/bin/id", "/bin/id"].iter().find(|id| Path::new(id).is_file()) else {
+            return Ok(());
+        };
+        std::fs::create_dir_all("/var/tmp/codex-sandbox-tests")?;
+        std::fs::copy(id, SETUID_ID)?;
+        std::fs::set_permissions(SETUID_ID, std::fs::Permissions::from_mode(0o4755))
+    }
+
+    fn trials() -> Vec<Trial> {
+        if rustix::process::getuid().is_root() {
+            // Without it one attempt of the ordinary user is skipped, and says so.
+            let _skipped_later = make_setuid_program();
+        }
+        let mut trials = Vec::new();
+        for user in users() {
+            for attempt in attack::all() {
+                trials.push(trial("inside", user, attempt));
+                trials.push(trial("outside", user, attempt));
+                if has_a_private_copy(attempt) {
+                    trials.push(trial("inside-tmp", user, attempt));
+                }
+            }
+        }
+        trials
+    }
+
+    /// Attempts on things that have names below the workspace: in /tmp they meet the sandbox' own layers.
+    fn has_a_private_copy(attempt: &Attempt) -> bool {
+        let named = [Group::Files, Group::Protected, Group::Races, Group::Network];
+        attempt.proof == Proof::Outside && named.contains(&attempt.group)
+    }
+
+    fn trial(place: &'static str, user: &'static User, attempt: &'static Attempt) -> Trial {
+        let name = format!("{place}::{}::{}", if user.is_root() { "root" } else { "user" }, attempt.name);
+        let shown = name.clone();
+        Trial::test(name, move || judge(place, attempt, run(place, user, attempt)?, &shown))
+    }
+
+    fn run(place: &str, user: &User, attempt: &Attempt) -> Result<Outcome, Failed> {
+        // A signal to everybody reaches the stages of other trials, too.
+        static EVERYBODY: RwLock<()> = RwLock::new(());
+        let alone = place == "outside" && attempt.name.starts_with("kill-");
+        let (_alone, _with_others);
+        if alone {
+            _alone = EVERYBODY.write().map_err(|_| "another trial panicked")?;
+        } else {
+            _with_others = EVERYBODY.read().map_err(|_| "another trial panicked")?;
+        }
+        let ground = if place == "inside-tmp" { Place::in_tmp(user) } else { Place::new(user) };
+        let dir =
+            if place == "inside-tmp" { ground.work().join("stage") } else { ground.base().join("stage") };
+        let side = if place == "outside" { "outside" } else { "inside" };
+        let words = [
+            this_test().as_os_str(),
+            "drive".as_ref(),
+            side.as_ref(),
+            attempt.name.as_ref(),
+            dir.as_os_str(),
+            program().as_os_str(),
+        ];
+        let output = ground.outside(words).output();
+        serde_json::from_str(output.out().trim()).map_err(|error| format!("{error}: {output}").into())
+    }
+
+    fn judge(place: &str, attempt: &Attempt, outcome: Outcome, trial: &str) -> Result<(), Failed> {
+        match (place, outcome) {
+            (_, Outcome::Skipped(why)) => {
+                say(&format!("SKIPPED {trial}: {why}"));
+                Ok(())
+            }
+            (_, Outcome::Broken(why)) => Err(format!("not tried: {why}").into()),
+            ("outside", Outcome::Escaped(_)) => Ok(()),
+            ("outside", Outcome::Held(how)) => {
+                Err(format!("held without a sandbox, so it proves nothing: {how}").into())
+            }
+            ("inside", Outcome::Held(how)) if how.starts_with(PRIVATE) && !lands_in_private(attempt) => {
+                Err(format!("nothing is private here: {how}").into())
+            }
+            (_, Outcome::Held(_)) => Ok(()),
+            (_, Outcome::Escaped(how)) => Err(format!("escaped: {how}").into()),
+        }
+    }
+
+    /// Attempts that believe to have got through although the workspace is not in /tmp: they reach what the sandbox has of its
+    /// own (its processes, its /dev/shm, its System V objects), or cannot see how they ended.
+    fn lands_in_private(attempt: &Attempt) -> bool {
+        attempt.name == "shm-file" || matches!(attempt.group, Group::Processes | Group::Races)
+    }
+
+    fn say(line: &str) -> ExitCode {
+        use std::io::Write;
+        match writeln!(std::io::stdout(), "{line}") {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(_) => ExitCode::FAILURE,
+        }
+    }
+}
