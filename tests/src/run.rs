@@ -82,6 +82,13 @@ impl Run {
         self
     }
 
+    /// One more word of the command.
+    #[must_use]
+    pub fn arg(mut self, word: impl AsRef<OsStr>) -> Self {
+        self.words.push(word.as_ref().to_owned());
+        self
+    }
+
     /// Starts the launcher by these words: `unshare --user`, `env -i`.
     #[must_use]
     pub fn wrapped<S: AsRef<OsStr>>(mut self, words: impl IntoIterator<Item = S>) -> Self {

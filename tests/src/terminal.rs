@@ -72,6 +72,15 @@ impl Terminal {
         }
     }
 
+    /// Sends what the kernel sends to the session when the window is closed, and waits for the launcher's end.
+    pub fn hang_up(mut self) -> ExitStatus {
+        rustix::process::kill_process(pid(&self.child), rustix::process::Signal::HUP)
+            .expect("a child that was not waited for can be signalled");
+        let status = self.child.wait().expect("a child can be waited for");
+        self.ended = true;
+        status
+    }
+
     /// Waits for the end; gives how it ended and all that was printed.
     #[track_caller]
     pub fn wait(mut self) -> (ExitStatus, String) {

@@ -22,7 +22,7 @@ mod linux {
 
     use codex_sandbox_linux::attack::{self, Attempt, Driver, Group, Outcome, PRIVATE, Proof};
     use codex_sandbox_tests::{Place, User, program, this_test, users};
-    use libtest_mimic::{Arguments, Failed, Trial};
+    use libtest_mimic::{Arguments, Completion, Failed, Trial};
 
     pub fn main() -> ExitCode {
         let words: Vec<OsString> = std::env::args_os().skip(1).collect();
@@ -104,8 +104,7 @@ mod linux {
 
     fn trial(place: &'static str, user: &'static User, attempt: &'static Attempt) -> Trial {
         let name = format!("{place}::{}::{}", if user.is_root() { "root" } else { "user" }, attempt.name);
-        let shown = name.clone();
-        Trial::test(name, move || judge(place, attempt, run(place, user, attempt)?, &shown))
+        Trial::ignorable_test(name, move || judge(place, attempt, run(place, user, attempt)?))
     }
 
     fn run(place: &str, user: &User, attempt: &Attempt) -> Result<Outcome, Failed> {
@@ -134,21 +133,18 @@ mod linux {
         serde_json::from_str(output.out().trim()).map_err(|error| format!("{error}: {output}").into())
     }
 
-    fn judge(place: &str, attempt: &Attempt, outcome: Outcome, trial: &str) -> Result<(), Failed> {
+    fn judge(place: &str, attempt: &Attempt, outcome: Outcome) -> Result<Completion, Failed> {
         match (place, outcome) {
-            (_, Outcome::Skipped(why)) => {
-                say(&format!("SKIPPED {trial}: {why}"));
-                Ok(())
-            }
+            (_, Outcome::Skipped(why)) => Ok(Completion::ignored_with(why)),
             (_, Outcome::Broken(why)) => Err(format!("not tried: {why}").into()),
-            ("outside", Outcome::Escaped(_)) => Ok(()),
+            ("outside", Outcome::Escaped(_)) => Ok(Completion::Completed),
             ("outside", Outcome::Held(how)) => {
                 Err(format!("held without a sandbox, so it proves nothing: {how}").into())
             }
             ("inside", Outcome::Held(how)) if how.starts_with(PRIVATE) && !lands_in_private(attempt) => {
                 Err(format!("nothing is private here: {how}").into())
             }
-            (_, Outcome::Held(_)) => Ok(()),
+            (_, Outcome::Held(_)) => Ok(Completion::Completed),
             (_, Outcome::Escaped(how)) => Err(format!("escaped: {how}").into()),
         }
     }
