@@ -81,10 +81,14 @@ impl<'a> Reader<'a> {
 
     fn test(&mut self, line: &str) {
         let Some((name, result)) = line.split_once(" ... ") else { return };
+        // libtest-mimic aligns the results.
+        let name = name.trim_end();
         if result.starts_with("FAILED") {
             self.tally.failures.push(format!("{}: {name}", self.part));
         } else if let Some(reason) = result.strip_prefix("ignored") {
-            let reason = reason.strip_prefix(", ").unwrap_or("marked #[ignore]");
+            let own = reason.strip_prefix(", ");
+            let mimic = || reason.strip_prefix(" (")?.strip_suffix(')');
+            let reason = own.or_else(mimic).unwrap_or("marked #[ignore]");
             self.tally.skips.push(format!("{}: {name}: {reason}", self.part));
         }
     }
@@ -142,6 +146,16 @@ test result: ok. 2 passed; 0 failed; 1 ignored; 0 measured; 0 filtered out; fini
         assert_eq!(last_line(&tally), "4 passed, 0 failed, 2 skipped");
         assert!(tally.to_string().contains("skipped: unit: a::two: needs a printer"));
         assert!(tally.is_green());
+    }
+
+    #[test]
+    fn a_reason_in_the_manner_of_libtest_mimic_is_read() {
+        let output = "\
+test inside::user::kernel-crypto   ... ignored (no such family)
+test result: ok. 0 passed; 0 failed; 1 ignored; 0 measured; 0 filtered out; finished in 0.01s";
+        let tally = read(output, true);
+        assert!(tally.to_string().contains("skipped: unit: inside::user::kernel-crypto: no such family\n"));
+        assert_eq!(last_line(&tally), "0 passed, 0 failed, 1 skipped");
     }
 
     #[test]
