@@ -95,10 +95,16 @@ fn one(fuzzer: &Fuzzer, workspace: &str, dir: &Path, name: &str, seconds: u32) -
     command.args(
         [dir.join("seeds").join(name), dir.join("corpus").join(name)].iter().filter(|dir| dir.is_dir()),
     );
-    command
-        .arg("--")
-        .arg(format!("-max_total_time={seconds}"))
-        .args(["-verbosity=0", "-print_final_stats=1"]);
+    command.arg("--").arg(format!("-max_total_time={seconds}")).arg("-print_final_stats=1");
     command.arg(format!("-artifact_prefix={}/", artifacts.display()));
-    process::run(&mut command)
+    println!("$ {}", process::shown(&command));
+    let output = command.output().context("cannot start cargo-fuzz")?;
+    let log = String::from_utf8_lossy(&output.stderr);
+    if !output.status.success() {
+        // All of it: the input that crashed, the trace and the message are spread over it.
+        println!("{log}");
+        bail!("{}", output.status);
+    }
+    log.lines().filter(|line| line.starts_with("stat::number_of")).for_each(|line| println!("{line}"));
+    Ok(())
 }
