@@ -5,7 +5,7 @@ use std::io::Write;
 use std::os::unix::ffi::OsStrExt;
 use std::process::ExitCode;
 
-use codex_sandbox::{Command, Enforcement, Outcome, Require, Strength};
+use codex_sandbox::{Command, Enforcement, Exit, Outcome, Require, Strength};
 
 use crate::args::{Requirement, RunArgs};
 use crate::config;
@@ -33,8 +33,14 @@ pub fn run(args: &RunArgs) -> Result<ExitCode, Failure> {
     let outcome = child.wait_forwarding_signals()?;
     if args.json {
         print_json(&outcome);
-    } else if loud {
-        say(outcome.reports.iter().map(String::as_str));
+    } else {
+        // What the exit code alone does not tell is said even when notices are not wanted.
+        if outcome.exit == Exit::TimedOut {
+            say(["the time limit is over: the command and all that it started were killed"].into_iter());
+        }
+        if loud {
+            say(outcome.reports.iter().map(String::as_str));
+        }
     }
     let code = outcome.exit.code();
     // Exit codes of Unix processes have eight bits; codes that were passed through have no more.

@@ -205,6 +205,14 @@ pub fn plan(policy: &Resolved, facts: &Facts, view: &View) -> Result<LinuxPlan, 
     let native = backend == Backend::Native;
     let overlays = if native { overlays(policy, view) } else { Vec::new() };
     let gaps = gaps(policy, facts, backend);
+    let private_dirs = private_dirs(policy, &overlays);
+    let environment = environment(policy, &overlays);
+    // A private /tmp serves as TMPDIR too. A folder that exists outside could be led to by a link from a root.
+    let mut resolved = policy.clone();
+    if has_private_tmp(&overlays) {
+        resolved.temp.private = None;
+    }
+    let policy = &resolved;
     Ok(LinuxPlan {
         backend,
         strength: if gaps.is_empty() { Strength::Full } else { Strength::Partial },
@@ -212,11 +220,11 @@ pub fn plan(policy: &Resolved, facts: &Facts, view: &View) -> Result<LinuxPlan, 
         notices: notices(policy, view, &overlays),
         namespaces: if native { namespaces(policy) } else { Vec::new() },
         identity: facts.identity.clone(),
-        private_dirs: private_dirs(policy, &overlays),
+        private_dirs,
         private: private(native, &overlays),
         mounts: if native { mounts(policy, view, overlays) } else { Vec::new() },
         landlock_abi: facts.landlock_abi,
-        environment: environment(policy),
+        environment,
         limits: limits(policy, facts),
         policy: policy.clone(),
         strict: false,
@@ -350,9 +358,17 @@ fn rank(mount: &Mount) -> u8 {
     }
 }
 
-fn environment(policy: &Resolved) -> Vec<(String, PathBuf)> {
+/// Where the command's own temporary files go.
+const TMP: &str = "/tmp";
+
+fn has_private_tmp(overlays: &[Mount]) -> bool {
+    overlays.iter().any(|mount| path_of(mount) == Path::new(TMP))
+}
+
+fn environment(policy: &Resolved, overlays: &[Mount]) -> Vec<(String, PathBuf)> {
     let Some(private) = &policy.temp.private else { return Vec::new() };
-    ["TMPDIR", "TMP", "TEMP"].map(|name| (name.to_owned(), private.clone())).to_vec()
+    let folder = if has_private_tmp(overlays) { PathBuf::from(TMP) } else { private.clone() };
+    ["TMPDIR", "TMP", "TEMP"].map(|name| (name.to_owned(), folder.clone())).to_vec()
 }
 
 fn limits(policy: &Resolved, facts: &Facts) -> LimitsPlan {

@@ -19,8 +19,9 @@ pub fn find(program: &OsStr, path: Option<&OsStr>, cwd: &Path) -> Result<PathBuf
         return Err(not_found());
     }
     if program.as_bytes().contains(&b'/') {
-        let file = cwd.join(program);
-        return check(&file).map(|()| file).map_err(|error| error.unwrap_or_else(not_found));
+        // Left as it was typed: a script sees it as its $0, and execve(2) starts from the command's own folder.
+        let found = check(&cwd.join(program));
+        return found.map(|()| program.into()).map_err(|error| error.unwrap_or_else(not_found));
     }
     let default = OsString::from(DEFAULT_PATH);
     let mut refused = None;

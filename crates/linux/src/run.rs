@@ -275,7 +275,7 @@ impl Running {
             Err(Errno::AGAIN) => return None,
             Ok(Some(FromInit::Failed(_)) | None) | Err(_) if self.killed.load(Ordering::SeqCst) => KILLED,
             Ok(Some(FromInit::Failed(_)) | None) | Err(_) => {
-                self.sandboxed.end();
+                self.sandboxed.end_after_loss();
                 return Some(Err(RunError::Killed));
             }
         };

@@ -20,7 +20,7 @@ pub enum Error {
         why: String,
     },
     /// Less would be enforced than was required.
-    #[error("full enforcement is required, and here it would be partial: {}", gaps(enforcement))]
+    #[error("full enforcement is required, and here it would be less: {}", gaps(enforcement))]
     TooWeak {
         /// What would be enforced.
         enforcement: Enforcement,
@@ -56,6 +56,9 @@ pub enum Error {
 }
 
 fn gaps(enforcement: &Enforcement) -> String {
+    if enforcement.gaps.is_empty() {
+        return "the policy asks for no sandbox (danger-full-access)".to_owned();
+    }
     enforcement.gaps.iter().map(|gap| gap.what.as_str()).collect::<Vec<_>>().join("; ")
 }
 
@@ -118,7 +121,9 @@ impl Error {
             }
             Self::TooWeak { enforcement } => {
                 let remedies: Vec<&str> = enforcement.gaps.iter().map(|gap| gap.remedy.as_str()).collect();
-                format!("{}; or leave out `--require full`", remedies.join("; "))
+                let mut remedies: Vec<String> = remedies.into_iter().map(str::to_owned).collect();
+                remedies.push("leave out `--require full`".to_owned());
+                remedies.join("; or ")
             }
             Self::WorkingDirectory { .. } => {
                 "change to a folder that exists, or name one with --cwd".to_owned()
@@ -219,7 +224,9 @@ mod run {
                 "make the file executable (chmod +x), and check its interpreter line"
             }
             RunError::NulByte { .. } => "remove the NUL byte",
-            RunError::Killed => "something outside killed the sandbox' first process; run the command again",
+            RunError::Killed => {
+                "something outside killed the sandbox' first process, and the command with it: see what it had done so far"
+            }
         };
         text.to_owned()
     }

@@ -128,7 +128,7 @@ impl Sandbox {
     }
 
     pub(crate) fn check_strength(&self, enforcement: &Enforcement) -> Result<(), Error> {
-        if self.require == Require::Full && enforcement.strength == Strength::Partial {
+        if self.require == Require::Full && enforcement.strength != Strength::Full {
             return Err(Error::TooWeak { enforcement: enforcement.clone() });
         }
         Ok(())
@@ -186,13 +186,16 @@ impl Builder {
     fn build_with(self, facts: Facts) -> Result<Sandbox, Error> {
         let resolved = self.resolve()?;
         if resolved.mode == Mode::DangerFullAccess {
-            return Ok(self.finish(resolved, Plan::Unsandboxed, None));
+            let sandbox = self.finish(resolved, Plan::Unsandboxed, None);
+            sandbox.check_strength(&Enforcement::nothing())?;
+            return Ok(sandbox);
         }
         let wants_cgroup = resolved.limits.memory.is_some() || resolved.limits.processes.is_some();
         let facts = if wants_cgroup { facts.with_cgroups() } else { facts };
         let view = codex_sandbox_linux::facts::View::gather(&resolved);
-        let plan =
+        let mut plan =
             codex_sandbox_linux::plan::plan(&resolved, &facts, &view).map_err(|error| plan_error(&error))?;
+        plan.strict = self.require == Require::Full;
         let fallback = fallback(&resolved, facts, &view);
         let sandbox = self.finish(resolved, Plan::Linux(Box::new(plan)), fallback.map(Box::new));
         sandbox.check_strength(&sandbox.enforcement())?;

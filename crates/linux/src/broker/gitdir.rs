@@ -6,6 +6,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 
 use codex_sandbox_policy::git::{self, GitFile};
+use codex_sandbox_policy::names::ProtectedNames;
 use rustix::fs::{AtFlags, FileType, Mode, OFlags};
 use rustix::io::Errno;
 
@@ -44,8 +45,14 @@ pub fn is_data(rel: &OsStr) -> bool {
 /// Entries that one search reads at most.
 const MAX_ENTRIES: usize = 300_000;
 
-/// Whether a git directory that this run did not make lies in `dir` or below. `None`: too large to tell.
-pub fn lies_below(dir: BorrowedFd<'_>, name: &OsStr, made: &HashSet<FileId>) -> Option<bool> {
+/// Whether a protected name, or a git directory that this run did not make, lies in `dir` or below. `None`: too large to
+/// tell. (What lies there would move along, and another could be put where it was.)
+pub fn lies_below(
+    dir: BorrowedFd<'_>,
+    name: &OsStr,
+    made: &HashSet<FileId>,
+    protected: &ProtectedNames,
+) -> Option<bool> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
     let top = match rustix::fs::openat(dir, name, flags, Mode::empty()) {
         Ok(top) => top,
@@ -53,10 +60,15 @@ pub fn lies_below(dir: BorrowedFd<'_>, name: &OsStr, made: &HashSet<FileId>) -> 
         Err(_) => return None,
     };
     let mut left = MAX_ENTRIES;
-    search(&top, made, &mut left)
+    search(&top, made, protected, &mut left)
 }
 
-fn search(dir: &OwnedFd, made: &HashSet<FileId>, left: &mut usize) -> Option<bool> {
+fn search(
+    dir: &OwnedFd,
+    made: &HashSet<FileId>,
+    protected: &ProtectedNames,
+    left: &mut usize,
+) -> Option<bool> {
     // A folder made in this run holds nothing older: moving an old git directory into it was refused.
     if rustix::fs::fstat(dir).is_ok_and(|stat| made.contains(&id_of(&stat))) {
         return Some(false);
@@ -68,14 +80,17 @@ fn search(dir: &OwnedFd, made: &HashSet<FileId>, left: &mut usize) -> Option<boo
     for entry in entries.flatten() {
         *left = left.checked_sub(1)?;
         let name = entry.file_name();
-        let skip = matches!(name.to_bytes(), b"." | b".." | b".git");
+        if protected.find(name.to_bytes()).is_some() {
+            return Some(true);
+        }
+        let skip = matches!(name.to_bytes(), b"." | b"..");
         if skip || !matches!(entry.file_type(), FileType::Directory | FileType::Unknown) {
             continue;
         }
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
         match rustix::fs::openat(dir, name, flags, Mode::empty()) {
             Ok(child) => {
-                if search(&child, made, left)? {
+                if search(&child, made, protected, left)? {
                     return Some(true);
                 }
             }

@@ -201,12 +201,12 @@ impl Broker<'_> {
             return Ok(());
         }
         let name = OsStr::from_bytes(from.bare_name());
-        match gitdir::lies_below(from.dir.as_fd(), name, &self.session.folders) {
+        match gitdir::lies_below(from.dir.as_fd(), name, &self.session.folders, self.rules.protected()) {
             Some(false) => Ok(()),
             found => {
                 let path = from.path();
                 let why = if found.is_some() {
-                    "a git directory lies below"
+                    "a protected name or a git directory lies below"
                 } else {
                     "too much lies below to look through"
                 };

@@ -192,6 +192,14 @@ impl Sandboxed {
         reap_released();
     }
 
+    /// The control socket closed without a word. What is left (the fallback's keeper) may be ending the tree just now.
+    pub fn end_after_loss(&self) {
+        let grace = rustix::event::Timespec { tv_sec: 3, tv_nsec: 0 };
+        let mut ends = [rustix::event::PollFd::new(&self.pidfd, rustix::event::PollFlags::IN)];
+        let _grace_over = rustix::event::poll(&mut ends, Some(&grace));
+        self.end();
+    }
+
     /// Kills pid 1, and with it the whole tree, and waits for its end.
     pub fn end(&self) {
         let _already_gone = sys::pidfd_signal(self.pidfd.as_fd(), libc::SIGKILL);

@@ -106,8 +106,29 @@ fn writable_clone(path: &Path) -> Result<OwnedFd, Failure> {
     Ok(clone)
 }
 
-/// A new overlay, mounted nowhere yet. Its layers are named by descriptor: any path works, commas and colons included.
+/// A new overlay, mounted nowhere yet.
+///
+/// Overlayfs marks the work folder of a volatile mount, and refuses the next one while the mark is there. Nothing is lost
+/// here that the mark would warn of, so it goes as soon as the mount is made; another run may just be between the two.
 fn overlay(lower: &Path, upper: &Path, work: &Path) -> Result<OwnedFd, Errno> {
+    const TRIES: u32 = 50;
+    for _ in 0..TRIES {
+        match try_overlay(lower, upper, work) {
+            Err(Errno::INVAL) => {
+                clear_volatile_mark(work);
+                std::thread::sleep(std::time::Duration::from_millis(1));
+            }
+            made => {
+                clear_volatile_mark(work);
+                return made;
+            }
+        }
+    }
+    Err(Errno::INVAL)
+}
+
+/// The layers are named by descriptor: any path works, commas and colons included.
+fn try_overlay(lower: &Path, upper: &Path, work: &Path) -> Result<OwnedFd, Errno> {
     let layers = [("lowerdir", lower), ("upperdir", upper), ("workdir", work)];
     let open = layers.map(|(key, path)| (key, resolve(path)));
     let context = fsopen(c"overlay", FsOpenFlags::FSOPEN_CLOEXEC)?;
@@ -115,6 +136,8 @@ fn overlay(lower: &Path, upper: &Path, work: &Path) -> Result<OwnedFd, Errno> {
         let fd = fd.as_ref().map_err(|errno| *errno)?;
         fsconfig_set_string(context.as_fd(), *key, fd_path(fd.as_fd()))?;
     }
+    // Runs of one workspace share the folders, which an index would not allow.
+    fsconfig_set_string(context.as_fd(), c"index", c"off")?;
     fsconfig_set_flag(context.as_fd(), c"userxattr")?;
     // Temporary files need not survive a crash of the machine; without this, unmounting flushes the whole file system.
     fsconfig_set_flag(context.as_fd(), c"volatile")?;
@@ -291,8 +314,7 @@ fn hide(path: &Path, folder: bool) -> Result<(), Failure> {
     attach_to(&clone, &target).map_err(fail(path))
 }
 
-/// Removes overlayfs' mark that its last mount was volatile, which would keep it from being mounted again: nothing was
-/// lost. The mark lies in folders of mode 000. None of this is there before the first run.
+/// Removes overlayfs' mark of a volatile mount, which lies in folders of mode 000.
 fn clear_volatile_mark(work: &Path) {
     let incompat = work.join("work/incompat");
     let mark = incompat.join("volatile");
@@ -307,11 +329,6 @@ fn clear_volatile_mark(work: &Path) {
 
 /// Makes the private folders of a plan on the host, with modes that keep other users out.
 pub fn make_private_dirs(plan: &LinuxPlan) -> Result<(), Failure> {
-    for mount in &plan.mounts {
-        if let Mount::Overlay { work, .. } = mount {
-            clear_volatile_mark(work);
-        }
-    }
     for dir in &plan.private_dirs {
         if rustix::fs::stat(dir).is_ok() {
             continue;
