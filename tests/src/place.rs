@@ -85,9 +85,17 @@ impl Place {
         self.work.join(name)
     }
 
+    /// Tests run as root: a path by mistake must not land on the machine.
+    fn mine(&self, name: impl AsRef<Path>) -> PathBuf {
+        let path = self.path(name);
+        let of_the_test = path.starts_with(self.base.path()) || path.starts_with(&self.work);
+        assert!(of_the_test, "{} is no path of the test", path.display());
+        path
+    }
+
     /// Makes a folder with its parents, relative to the workspace; it belongs to the user.
     pub fn mkdir(&self, name: impl AsRef<Path>) -> PathBuf {
-        let path = self.path(name);
+        let path = self.mine(name);
         if !path.is_dir() {
             if let Some(parent) = path.parent() {
                 self.mkdir(parent);
@@ -100,7 +108,7 @@ impl Place {
 
     /// Writes a file, relative to the workspace, with its folders; it belongs to the user.
     pub fn write(&self, name: impl AsRef<Path>, content: impl AsRef<[u8]>) -> PathBuf {
-        let path = self.path(name);
+        let path = self.mine(name);
         if let Some(parent) = path.parent() {
             self.mkdir(parent);
         }

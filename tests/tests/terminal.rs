@@ -121,27 +121,17 @@ fn an_interactive_shell_has_job_control() {
             &place.sandboxed(["bash", "--norc", "-i"]).env("PS1", "prompt> ").env("TERM", "dumb"),
         );
         terminal.wait_for("prompt> ");
-        terminal.type_in("sleep 1000\n");
-        terminal.wait_for("sleep 1000");
-        // The shell gives the terminal to the job a moment later.
-        assert!(
-            eventually(|| {
-                terminal.type_in("\x1a");
-                terminal.text().contains("Stopped")
-            }),
-            "{}",
-            terminal.text()
-        );
+        let marker = Marker::new();
+        terminal.type_in(&format!("sleep {}\n", marker.as_str()));
+        wait_for_foreground(&marker);
+        terminal.type_in("\x1a");
+        terminal.wait_for("Stopped");
         terminal.type_in("fg\n");
-        assert!(
-            eventually(|| {
-                terminal.type_in("\x03");
-                terminal.type_in("echo code $?\n");
-                terminal.text().contains("code 130")
-            }),
-            "{}",
-            terminal.text()
-        );
+        wait_for_foreground(&marker);
+        terminal.type_in("\x03");
+        marker.expect_gone();
+        terminal.type_in("echo code $?\n");
+        terminal.wait_for("code 130");
         terminal.type_in("exit 3\n");
         let (status, text) = terminal.wait();
         assert!(!text.contains("no job control"), "{text}");
@@ -162,7 +152,7 @@ fn ctrl_z_stops_the_run_and_it_can_go_on() {
         terminal.wait_for("prompt> ");
         let line = format!("{} run -- sleep {}\n", codex_sandbox_tests::program().display(), marker.as_str());
         terminal.type_in(&line);
-        marker.wait_for_sleepers(1);
+        wait_for_foreground(&marker);
         terminal.type_in("\x1a");
         terminal.wait_for("Stopped");
         terminal.type_in("echo still $((20 + 22)); kill %1; fg\n");
@@ -230,6 +220,18 @@ fn ignored_signals_stay_ignored() {
         let bare = place.outside(["grep", "-E", "Sig(Ign|Blk)", "/proc/self/status"]).output();
         assert_eq!(clean.out(), bare.out(), "{clean}");
     });
+}
+
+/// Waits until the sleeper runs and its process group has the terminal: shells see to that a moment after the start.
+fn wait_for_foreground(marker: &Marker) {
+    let in_foreground = |pid: u32| {
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+        // proc_pid_stat(5): after the name come state, ppid, pgrp, session, tty_nr, tpgid.
+        let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
+        fields.len() > 5 && fields[0] != "T" && fields[2] == fields[5]
+    };
+    let ready = eventually(|| marker.sleepers().into_iter().any(in_foreground));
+    assert!(ready, "never in the foreground: {:?}", marker.processes());
 }
 
 fn signal_name(signal: Signal) -> &'static str {
