@@ -81,7 +81,7 @@ fn own(parts: &[&[u8]]) -> GitFile {
 /// Whether a directory of this name, moved as a whole, could bring files that run code to where git looks for them.
 /// Under `git = "commit"` directories may be renamed only below these.
 pub fn may_move_directories_below(first: &[u8]) -> bool {
-    ["refs", "logs", "objects"].iter().any(|name| is(first, name))
+    ["refs", "logs"].iter().any(|name| is(first, name))
 }
 
 fn is(component: &[u8], name: &str) -> bool {

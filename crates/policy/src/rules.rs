@@ -197,14 +197,24 @@ impl PathRules {
         if rel.is_empty() {
             return whole();
         }
+        // No protected name below: a whole folder could be moved out with one in it.
+        let below = rel.split(|byte| *byte == b'/').find_map(|part| self.protected.find(part));
+        if let Some(name) = below {
+            return protected(path.to_path_buf(), name);
+        }
         match git::classify(rel) {
             GitFile::RunsCode(why) => Verdict {
                 access: Access::Read,
                 rule: Rule::GitCode { path: dir.to_path_buf(), why: why.to_owned() },
             },
-            GitFile::Data | GitFile::Commondir => {
-                Verdict { access: Access::Write, rule: Rule::GitData { path: dir.to_path_buf() } }
-            }
+            GitFile::Commondir => Verdict {
+                access: Access::Read,
+                rule: Rule::GitCode {
+                    path: dir.to_path_buf(),
+                    why: "says where configuration and hooks are".to_owned(),
+                },
+            },
+            GitFile::Data => Verdict { access: Access::Write, rule: Rule::GitData { path: dir.to_path_buf() } },
         }
     }
 }

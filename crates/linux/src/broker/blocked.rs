@@ -72,7 +72,7 @@ pub struct BlockedCalls {
 }
 
 /// Blocked calls at one time; more fail with EAGAIN.
-const MAX_BLOCKED: usize = 512;
+const MAX_BLOCKED: usize = 128;
 /// A worker only makes one system call.
 const STACK: usize = 64 * 1024;
 

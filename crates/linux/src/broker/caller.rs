@@ -70,6 +70,11 @@ impl Proc {
             .ok_or(Errno::SRCH)
     }
 
+    /// The thread group of the process or thread that /proc shows under this number.
+    pub fn group_of_shown(&self, shown: i32) -> Option<i32> {
+        status_field(&self.dir, &shown.to_string(), "Tgid:")?.parse().ok()
+    }
+
     /// The umask of the thread.
     pub fn umask(&mut self, tid: i32) -> Result<u32, Errno> {
         let shown = self.shown_id(tid)?;

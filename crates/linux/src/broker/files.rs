@@ -30,7 +30,9 @@ impl Request {
 
     /// `O_RDONLY | O_TRUNC`: writes without asking for the right to, which Landlock does not see.
     fn only_truncates(&self) -> bool {
-        self.flags.contains(OFlags::TRUNC) && !self.flags.intersects(OFlags::WRONLY | OFlags::RDWR)
+        let access = self.flags.bits() & libc::O_ACCMODE.cast_unsigned();
+        let writes = access == libc::O_WRONLY.cast_unsigned() || access == libc::O_RDWR.cast_unsigned();
+        self.flags.contains(OFlags::TRUNC) && !writes
     }
 
     fn follows(&self) -> bool {
@@ -224,7 +226,6 @@ impl Broker<'_> {
         let flags = request.reopen_flags() | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW;
         let mode = Mode::from_raw_mode(request.mode & 0o7777 & !SET_ID_BITS);
         let fd = rustix::fs::openat(&place.dir, &place.name, flags.difference(OFlags::TRUNC), mode)?;
-        self.note_new_name(place);
         Ok(request.answer(fd))
     }
 

@@ -3,9 +3,7 @@
 use std::collections::HashSet;
 use std::ffi::OsStr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::os::unix::ffi::OsStrExt;
 
-use codex_sandbox_policy::git::{self, GitFile};
 use codex_sandbox_policy::names::ProtectedNames;
 use rustix::fs::{AtFlags, FileType, Mode, OFlags};
 use rustix::io::Errno;
@@ -25,21 +23,28 @@ pub fn nearest_above(dir: BorrowedFd<'_>, depth: usize, made: &HashSet<FileId>) 
     None
 }
 
-/// Whether git would take the folder `prefix` (empty, or `../` …) of `dir` for a git directory.
-pub fn is_git_dir(dir: BorrowedFd<'_>, prefix: &str) -> bool {
-    let exists =
-        |name: &str| rustix::fs::statat(dir, format!("{prefix}{name}"), AtFlags::SYMLINK_NOFOLLOW).is_ok();
-    exists("HEAD") && exists("objects") && exists("refs")
+/// What git looks for in a git directory.
+const MARKS: [&str; 3] = ["HEAD", "objects", "refs"];
+
+/// The other two marks, if `name` is one.
+pub fn other_marks(name: &[u8]) -> Option<Vec<&'static str>> {
+    let is = |mark: &&str| mark.as_bytes() == name;
+    MARKS.iter().any(|mark| is(mark)).then(|| MARKS.into_iter().filter(|mark| !is(mark)).collect())
+}
+
+/// Whether git would take the folder `prefix` (empty, or `../` …) of `dir` for a git directory. What cannot be looked at
+/// counts as there.
+fn is_git_dir(dir: BorrowedFd<'_>, prefix: &str) -> bool {
+    let missing = |name: &str| {
+        let stat = rustix::fs::statat(dir, format!("{prefix}{name}"), AtFlags::SYMLINK_NOFOLLOW);
+        matches!(stat, Err(Errno::NOENT | Errno::NOTDIR))
+    };
+    !MARKS.into_iter().any(missing)
 }
 
 fn was_made(dir: BorrowedFd<'_>, prefix: &str, made: &HashSet<FileId>) -> bool {
     rustix::fs::statat(dir, format!("{prefix}."), AtFlags::empty())
         .is_ok_and(|stat| made.contains(&id_of(&stat)))
-}
-
-/// Whether git only keeps data in this file of a git directory.
-pub fn is_data(rel: &OsStr) -> bool {
-    !rel.is_empty() && git::classify(rel.as_bytes()) == GitFile::Data
 }
 
 /// Entries that one search reads at most.
@@ -76,8 +81,9 @@ fn search(
     if is_git_dir(dir.as_fd(), "") {
         return Some(true);
     }
-    let Ok(entries) = rustix::fs::Dir::read_from(dir) else { return Some(false) };
-    for entry in entries.flatten() {
+    let entries = rustix::fs::Dir::read_from(dir).ok()?;
+    for entry in entries {
+        let entry = entry.ok()?;
         *left = left.checked_sub(1)?;
         let name = entry.file_name();
         if protected.find(name.to_bytes()).is_some() {

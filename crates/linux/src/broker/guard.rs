@@ -1,16 +1,16 @@
 //! May this path be changed? The policy's rules, and what only the disk can tell.
 
-use std::collections::HashSet;
-use std::os::fd::BorrowedFd;
+use std::collections::{HashMap, HashSet};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
-use codex_sandbox_policy::policy::GitMode;
 use codex_sandbox_policy::rules::{Access, Rule};
-use rustix::fs::Stat;
+use rustix::fs::{AtFlags, CWD, Stat, StatxFlags};
 use rustix::io::Errno;
 
 use super::resolve::{Place, Target};
 use super::{Broker, gitdir, links};
+use crate::plan::Backend;
 
 /// Names a file for as long as it exists: device and inode number.
 pub type FileId = (u64, u64);
@@ -28,9 +28,11 @@ pub struct Session {
     /// Files with several links, all of which are known to lie in the roots.
     pub links: links::KnownLinks,
     /// Sockets that were bound inside.
-    pub sockets: HashSet<FileId>,
+    pub sockets: HashMap<FileId, OwnedFd>,
     /// Abstract socket names that were bound inside.
     pub abstract_names: HashSet<Vec<u8>>,
+    /// The mounts of our own namespace, once they were needed.
+    mounts: Option<HashSet<u64>>,
 }
 
 /// Folders that are remembered at most; one that is forgotten is treated as an old one, which is the careful side.
@@ -78,15 +80,19 @@ impl Broker<'_> {
     pub fn check_place(&mut self, place: &Place) -> Result<Territory, Errno> {
         let path = place.path();
         let territory = self.check_path(&path)?;
-        self.check_git_dirs(std::os::fd::AsFd::as_fd(&place.dir), &place.dir_path, &path)?;
+        self.check_mount(place.dir.as_fd())?;
+        self.check_completes_git_dir(place)?;
+        self.check_git_dirs(place.dir.as_fd(), &place.dir_path, &path)?;
         Ok(territory)
     }
 
     /// Whether an existing file may be written or have its metadata changed.
     pub fn check_target(&mut self, target: &Target) -> Result<Territory, Errno> {
         let territory = self.check_path(&target.path)?;
+        self.check_mount(target.fd.as_fd())?;
+        self.check_still_named(target)?;
         if target.kind().is_dir() {
-            self.check_git_dirs(std::os::fd::AsFd::as_fd(&target.fd), &target.path, &target.path)?;
+            self.check_git_dirs(target.fd.as_fd(), &target.path, &target.path)?;
         } else if let Some(parent) = target.path.parent() {
             self.check_git_dirs_of_file(parent, &target.path)?;
             self.check_links(target, &territory)?;
@@ -101,15 +107,15 @@ impl Broker<'_> {
         let flags = rustix::fs::OFlags::PATH | rustix::fs::OFlags::CLOEXEC | rustix::fs::OFlags::NOFOLLOW;
         // Only one thread changes names, so the parent is still where the path was read.
         let dir = rustix::fs::open(parent, flags, rustix::fs::Mode::empty())?;
-        self.check_git_dirs(std::os::fd::AsFd::as_fd(&dir), parent, path)
+        self.check_git_dirs(dir.as_fd(), parent, path)
     }
 
     fn in_a_root(&self, path: &Path) -> bool {
         matches!(self.rules.decide(path).rule, Rule::Root { .. })
     }
 
-    /// Git directories without the usual name (what a `.git` file points to, bare repositories) that were there before the
-    /// run: read-only under `git = "protect"`; under `commit` their files that run code are.
+    /// Git directories without the usual name (what a nested `.git` file points to, bare repositories) that were there
+    /// before the run are read-only.
     fn check_git_dirs(&mut self, dir: BorrowedFd<'_>, dir_path: &Path, path: &Path) -> Result<(), Errno> {
         let Rule::Root { root } = self.rules.decide(path).rule else { return Ok(()) };
         let Ok(below) = dir_path.strip_prefix(&root) else { return Ok(()) };
@@ -117,11 +123,6 @@ impl Broker<'_> {
         let Some(found) = gitdir::nearest_above(dir, depth, &self.session.folders) else { return Ok(()) };
         let git_dir: std::path::PathBuf =
             root.join(below.components().take(depth - found).collect::<std::path::PathBuf>());
-        let allowed = self.rules.git() == GitMode::Commit
-            && path.strip_prefix(&git_dir).is_ok_and(|rel| gitdir::is_data(rel.as_os_str()));
-        if allowed {
-            return Ok(());
-        }
         self.report(|| {
             format!(
                 "{}: not changed: it is a git directory (HEAD, objects and refs lie in it)",
@@ -132,7 +133,7 @@ impl Broker<'_> {
     }
 
     fn check_links(&mut self, target: &Target, territory: &Territory) -> Result<(), Errno> {
-        if target.stat.st_nlink <= 1 || !self.in_a_root(&target.path) {
+        if target.stat.st_nlink <= 1 || matches!(self.rules.decide(&target.path).rule, Rule::Private { .. }) {
             return Ok(());
         }
         if self.session.links.all_inside(&target.stat, &territory.0, &self.rules) {
@@ -149,23 +150,47 @@ impl Broker<'_> {
         Err(Errno::PERM)
     }
 
-    /// Called when a name came into being: whether it made its folder a git directory, which git, run there by the user,
-    /// would take configuration from.
-    pub fn note_new_name(&mut self, place: &Place) {
-        let completes = ["HEAD", "objects", "refs"].iter().any(|name| place.bare_name() == name.as_bytes());
-        if completes
-            && matches!(self.rules.decide(&place.dir_path).rule, Rule::Root { .. })
-            && gitdir::is_git_dir(std::os::fd::AsFd::as_fd(&place.dir), "")
-        {
-            let dir = place.dir_path.clone();
-            self.report(|| {
-                format!(
-                    "{}: became a git repository without the usual name: git that is run there obeys its configuration \
-                     (git config --global safe.bareRepository explicit prevents that)",
-                    dir.display()
-                )
-            });
+    /// A descriptor that the caller was started with may lie on a mount of the outside, where a path of ours means another
+    /// file. Nothing is changed there.
+    fn check_mount(&mut self, fd: BorrowedFd<'_>) -> Result<(), Errno> {
+        if self.plan.backend != Backend::Native {
+            return Ok(());
         }
+        let stat = rustix::fs::statx(fd, c"", AtFlags::EMPTY_PATH, StatxFlags::MNT_ID)?;
+        let own = self.session.mounts.get_or_insert_with(own_mounts);
+        if own.contains(&stat.stx_mnt_id) { Ok(()) } else { Err(Errno::ROFS) }
+    }
+
+    /// A file whose name is gone (`/w/a (deleted)`) still has others, and nobody can tell where.
+    fn check_still_named(&mut self, target: &Target) -> Result<(), Errno> {
+        if target.stat.st_nlink == 0 || !target.path.as_os_str().as_encoded_bytes().ends_with(b" (deleted)") {
+            return Ok(());
+        }
+        let named = rustix::fs::statat(CWD, &target.path, AtFlags::SYMLINK_NOFOLLOW);
+        if named.is_ok_and(|stat| id_of(&stat) == id_of(&target.stat)) { Ok(()) } else { Err(Errno::PERM) }
+    }
+
+    /// The name that makes an old folder a git directory (HEAD, objects, refs): git, run there later, would take its
+    /// configuration for the user's. In folders that this run made it is reported instead.
+    fn check_completes_git_dir(&mut self, place: &Place) -> Result<(), Errno> {
+        let Some(others) = gitdir::other_marks(place.bare_name()) else { return Ok(()) };
+        let in_root = matches!(self.rules.decide(&place.dir_path).rule, Rule::Root { .. });
+        let exists = |name: &str| rustix::fs::statat(&place.dir, name, AtFlags::SYMLINK_NOFOLLOW).is_ok();
+        if !in_root || place.stat().is_ok() || !others.iter().all(|name| exists(name)) {
+            return Ok(());
+        }
+        let made =
+            rustix::fs::fstat(&place.dir).is_ok_and(|stat| self.session.folders.contains(&id_of(&stat)));
+        let dir = place.dir_path.clone();
+        let what = if made { "became" } else { "was kept from becoming" };
+        self.report(|| {
+            format!(
+                "{}: {what} a git repository without the usual name: git that is run there obeys its configuration \
+                 (git config --global safe.bareRepository explicit prevents that)",
+                dir.display()
+            )
+        });
+        if made { Ok(()) } else { Err(Errno::ROFS) }
     }
 
     /// A folder above a rule's own path (a root inside a root, a deny-read path, a git directory) must stay where it is.
@@ -178,4 +203,10 @@ impl Broker<'_> {
             .chain(policy.git_dirs.iter().map(|dir| &dir.path));
         paths.any(|rule| rule.starts_with(path))
     }
+}
+
+/// The ids of all mounts that this process sees (proc_pid_mountinfo(5), first field).
+fn own_mounts() -> HashSet<u64> {
+    let table = std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+    table.lines().filter_map(|line| line.split(' ').next()?.parse().ok()).collect()
 }

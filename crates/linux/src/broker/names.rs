@@ -4,6 +4,7 @@ use std::ffi::OsStr;
 use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::ffi::OsStrExt;
 
+use codex_sandbox_policy::rules::Rule;
 use rustix::fs::{AtFlags, FileType, Mode, RenameFlags, Stat};
 use rustix::io::Errno;
 
@@ -65,7 +66,6 @@ impl Broker<'_> {
         if let Ok(made) = place.stat() {
             self.session.made_folder(id_of(&made));
         }
-        self.note_new_name(&place);
         Ok(Answer::Value(0))
     }
 
@@ -87,8 +87,8 @@ impl Broker<'_> {
     fn symlink(&mut self, call: &Call, content: usize, dirfd: i32, n: usize) -> Handled {
         let content = memory::string(call, call.args[content])?;
         let place = self.new_place(call, dirfd, n)?;
+        self.check_no_link_for_git(&place)?;
         rustix::fs::symlinkat(&content, &place.dir, &place.name)?;
-        self.note_new_name(&place);
         Ok(Answer::Value(0))
     }
 
@@ -101,6 +101,9 @@ impl Broker<'_> {
         if source.kind().is_dir() {
             return Err(Errno::PERM);
         }
+        if source.kind().is_symlink() {
+            self.check_no_link_for_git(&place)?;
+        }
         // A file without a name (O_TMPFILE) gets its first one; any other must itself be writable, and near.
         if source.stat.st_nlink > 0 {
             let from = self.check_target(&source)?;
@@ -111,7 +114,6 @@ impl Broker<'_> {
         let own = source.fd.as_raw_fd().to_string();
         rustix::fs::linkat(self.proc.own_fds(), own, &place.dir, &place.name, AtFlags::SYMLINK_FOLLOW)?;
         self.session.links.linked(&source.stat);
-        self.note_new_name(&place);
         Ok(Answer::Value(0))
     }
 
@@ -178,7 +180,6 @@ impl Broker<'_> {
             self.check_moved(&target, &source, replaced)?;
         }
         rustix::fs::renameat_with(&source.dir, &source.name, &target.dir, &target.name, flags)?;
-        self.note_new_name(&target);
         if let Some(replaced) = replaced.filter(|_| !flags.contains(RenameFlags::EXCHANGE))
             && id_of(&replaced) != id_of(&moved)
         {
@@ -190,6 +191,9 @@ impl Broker<'_> {
     /// A folder takes what lies in it along. What a rule or a `.git` file names must not move away, lest another take its
     /// place; and nothing moves to where git would take it for configuration.
     fn check_moved(&mut self, from: &Place, to: &Place, what: &Stat) -> Result<(), Errno> {
+        if FileType::from_raw_mode(what.st_mode).is_symlink() {
+            return self.check_no_link_for_git(to);
+        }
         if !FileType::from_raw_mode(what.st_mode).is_dir() {
             return Ok(());
         }
@@ -217,12 +221,24 @@ impl Broker<'_> {
     }
 
     fn may_hold_git_dirs(&self, place: &Place) -> bool {
-        matches!(self.rules.decide(&place.path()).rule, codex_sandbox_policy::rules::Rule::Root { .. })
+        matches!(self.rules.decide(&place.path()).rule, Rule::Root { .. })
+    }
+
+    fn in_git_dir(&self, place: &Place) -> bool {
+        matches!(self.rules.decide(&place.path()).rule, Rule::GitData { .. })
+    }
+
+    /// Git keeps no symbolic links in its directory; one there would lead it to what a command prepared elsewhere.
+    fn check_no_link_for_git(&self, place: &Place) -> Result<(), Errno> {
+        if self.in_git_dir(place) { Err(Errno::ROFS) } else { Ok(()) }
     }
 
     /// Under `git = "commit"`: whole folders move only among refs, logs and objects.
     fn check_git_folder_move(&self, from: &Place, to: &Place) -> Result<(), Errno> {
-        use codex_sandbox_policy::rules::Rule;
+        // No folder enters or leaves a git directory.
+        if self.in_git_dir(from) != self.in_git_dir(to) {
+            return Err(Errno::ROFS);
+        }
         for place in [from, to] {
             if let Rule::GitData { path: dir } = self.rules.decide(&place.path()).rule {
                 let path = place.path();

@@ -344,10 +344,11 @@ impl Walk<'_, '_> {
     }
 }
 
-/// Whether /proc/PID is this process (in a foreign /proc it has another number).
+/// Whether /proc/PID is this process or one of its threads (in a foreign /proc it has another number).
 fn is_own_process(proc: &Proc, pid: i32) -> bool {
     let own = rustix::fs::readlinkat(proc.dir(), c"self", Vec::new());
-    own.is_ok_and(|own| own.to_bytes() == pid.to_string().as_bytes())
+    let group = proc.group_of_shown(pid);
+    own.is_ok_and(|own| group.is_some_and(|group| own.to_bytes() == group.to_string().as_bytes()))
 }
 
 fn reversed(path: &[u8]) -> Vec<Vec<u8>> {

@@ -19,6 +19,10 @@ use crate::sys;
 
 /// `sizeof(struct sockaddr_storage)`.
 const MAX_ADDRESS: u64 = 128;
+/// `sizeof(sun_path)`.
+const MAX_PATH: usize = 108;
+/// Sockets that are remembered at most; each is held open, so that its number cannot become another's.
+const MAX_SOCKETS: usize = 4096;
 /// Where the path starts in `struct sockaddr_un`.
 const SUN_PATH: usize = 2;
 
@@ -66,7 +70,9 @@ impl Broker<'_> {
             }
             UnixAddress::Path(path) => {
                 let target = existing(self.resolver(call).find(libc::AT_FDCWD, &path, true)?)?;
-                if target.kind() != FileType::Socket || !self.session.sockets.contains(&id_of(&target.stat)) {
+                if target.kind() != FileType::Socket
+                    || !self.session.sockets.contains_key(&id_of(&target.stat))
+                {
                     let path = target.path.clone();
                     self.report(|| {
                         format!("{}: not connected: the socket belongs to a process outside", path.display())
@@ -84,7 +90,8 @@ impl Broker<'_> {
         self.plan.backend == Backend::Native && !self.plan.policy.network_access
     }
 
-    /// A socket that does not block is connected at once; one that may block gets a thread.
+    /// connect(2) of a datagram socket only notes the address. Any other may wait, whatever its flags say now (other threads
+    /// share and change them), and gets a thread.
     fn start_connect(
         &mut self,
         call: &Call,
@@ -92,8 +99,7 @@ impl Broker<'_> {
         address: Vec<u8>,
         keep: Option<OwnedFd>,
     ) -> Handled {
-        let nonblocking = rustix::fs::fcntl_getfl(&socket)?.contains(OFlags::NONBLOCK);
-        if nonblocking || is_quick(&socket) {
+        if sys::socket_option(socket.as_fd(), libc::SO_TYPE) == Ok(libc::SOCK_DGRAM) {
             sys::connect(socket.as_fd(), &address)?;
             return Ok(Answer::Value(0));
         }
@@ -143,34 +149,45 @@ impl Broker<'_> {
         }
         self.check_place(&place)?;
         self.take_umask(call)?;
-        self.bind_by_name(call, socket, &place, path, address)?;
+        Self::bind_by_name(socket, &self.root, &place, path, address)?;
         let made = place.stat()?;
         if FileType::from_raw_mode(made.st_mode) != FileType::Socket {
             return Err(Errno::ADDRINUSE);
         }
-        self.session.sockets.insert(id_of(&made));
+        let flags = OFlags::PATH | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+        let held = rustix::fs::openat(&place.dir, &place.name, flags, rustix::fs::Mode::empty())?;
+        if self.session.sockets.len() < MAX_SOCKETS {
+            self.session.sockets.insert(id_of(&made), held);
+        }
         Ok(())
     }
 
-    /// Programs ask getsockname(2) for the name that they gave, so the kernel must get that very name, and looks it up
-    /// anew. All changes of names go through this thread, so nothing inside can turn it elsewhere meanwhile.
+    /// The kernel looks the name up anew, in this process, so it only gets names that cannot mean anything else here: one
+    /// that is canonical already, a bare one from its own folder, or a path through our own descriptor of the folder.
+    /// (The first two also keep what getsockname(2) tells.) All changes of names go through this thread.
     fn bind_by_name(
-        &mut self,
-        call: &Call,
         socket: &OwnedFd,
+        root: &OwnedFd,
         place: &Place,
         path: &CString,
         address: &[u8],
     ) -> Result<(), Errno> {
-        let direct = path.to_bytes().starts_with(b"/") && !place.dir_path.starts_with("/proc");
-        if direct {
+        let bytes = path.to_bytes();
+        if place.path().as_os_str().as_encoded_bytes() == bytes {
             return sys::bind(socket.as_fd(), address);
         }
-        let cwd = self.proc.base(call.tid, libc::AT_FDCWD)?;
-        rustix::process::fchdir(&cwd)?;
-        let result = sys::bind(socket.as_fd(), address);
-        rustix::process::fchdir(&self.root)?;
-        result
+        let name = place.bare_name();
+        if bytes.strip_prefix(b"./").unwrap_or(bytes) == name {
+            rustix::process::fchdir(&place.dir)?;
+            let result = sys::bind(socket.as_fd(), address);
+            rustix::process::fchdir(root)?;
+            return result;
+        }
+        let own = [format!("/proc/self/fd/{}/", place.dir.as_raw_fd()).as_bytes(), name].concat();
+        if own.len() >= MAX_PATH {
+            return Err(Errno::NAMETOOLONG);
+        }
+        sys::bind(socket.as_fd(), &path_address(&own))
     }
 
     /// socketpair(AF_UNIX, SOCK_DGRAM): each end could send to any path, with calls whose address no filter sees. A pair of
@@ -187,11 +204,6 @@ impl Broker<'_> {
         sys::process_vm_write(call.tid, call.args[3], &numbers)?;
         Ok(Answer::Value(0))
     }
-}
-
-/// Whether connect(2) on this kind of socket never waits: datagrams only note the address.
-fn is_quick(socket: &OwnedFd) -> bool {
-    sys::socket_option(socket.as_fd(), libc::SO_TYPE) == Ok(libc::SOCK_DGRAM)
 }
 
 fn unix_address(address: &[u8]) -> Result<UnixAddress, Errno> {

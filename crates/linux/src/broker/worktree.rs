@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use codex_sandbox_policy::git::{self, GitFile};
 use codex_sandbox_policy::policy::GitMode;
-use codex_sandbox_policy::rules::{Access, Rule};
+use codex_sandbox_policy::rules::Rule;
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 
@@ -25,18 +25,13 @@ impl Broker<'_> {
             return Ok(None);
         }
         let path = place.path();
-        let content = match self.rules.decide(&path) {
-            verdict if verdict.access == Access::Write => match verdict.rule {
-                Rule::GitData { path: dir } if is_commondir(&dir, &path) => b"../..\n".to_vec(),
-                _ => return Ok(None),
-            },
-            verdict => match verdict.rule {
-                Rule::Protected { path: at, .. } if at == path && place.bare_name() == b".git" => {
-                    let entry = self.worktree_entry(&path).ok_or(Errno::ROFS)?;
-                    [b"gitdir: ", entry.as_os_str().as_bytes(), b"\n"].concat()
-                }
-                _ => return Ok(None),
-            },
+        let content = match self.rules.decide(&path).rule {
+            Rule::GitCode { path: dir, .. } if is_commondir(&dir, &path) => b"../..\n".to_vec(),
+            Rule::Protected { path: at, .. } if at == path && place.bare_name() == b".git" => {
+                let entry = self.worktree_entry(&path).ok_or(Errno::ROFS)?;
+                [b"gitdir: ", entry.as_os_str().as_bytes(), b"\n"].concat()
+            }
+            _ => return Ok(None),
         };
         write_new(place, &content)?;
         discarding_file().map(|fd| Some(Answer::Fd { fd, cloexec }))
@@ -50,13 +45,28 @@ impl Broker<'_> {
         git_dirs.filter_map(|dir| std::fs::read_dir(dir.join("worktrees")).ok()).flatten().flatten().find_map(
             |entry| {
                 let dir = entry.path();
-                let content = std::fs::read(dir.join("gitdir")).ok()?;
+                // A link would lead to a folder in the command's hands.
+                if !entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+                    return None;
+                }
+                let content = read_pointer(&dir.join("gitdir"))?;
                 let named = dir.join(OsStr::from_bytes(content.trim_ascii_end()));
                 let real = std::fs::canonicalize(named.parent()?).ok()?.join(named.file_name()?);
                 (real == pointer).then_some(dir)
             },
         )
     }
+}
+
+/// Reads a small regular file; nothing that blocks or has no end.
+fn read_pointer(path: &Path) -> Option<Vec<u8>> {
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let file = rustix::fs::open(path, flags, Mode::empty()).ok()?;
+    let kind = rustix::fs::FileType::from_raw_mode(rustix::fs::fstat(&file).ok()?.st_mode);
+    let mut content = vec![0; 4096];
+    let length = if kind.is_file() { rustix::io::read(&file, &mut content).ok()? } else { return None };
+    content.truncate(length);
+    Some(content)
 }
 
 fn is_commondir(dir: &Path, path: &Path) -> bool {

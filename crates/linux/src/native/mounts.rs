@@ -331,6 +331,7 @@ fn clear_volatile_mark(work: &Path) {
 pub fn make_private_dirs(plan: &LinuxPlan) -> Result<(), Failure> {
     for dir in &plan.private_dirs {
         if rustix::fs::stat(dir).is_ok() {
+            check_own(dir)?;
             continue;
         }
         let made = std::os::unix::fs::DirBuilderExt::mode(std::fs::DirBuilder::new().recursive(true), 0o700)
@@ -349,6 +350,24 @@ pub fn make_private_dirs(plan: &LinuxPlan) -> Result<(), Failure> {
             })?;
             rustix::fs::fchmod(&opened, Mode::from_raw_mode(0o1777))
                 .map_err(Failure::at(Stage::Prepare, dir))?;
+        }
+    }
+    Ok(())
+}
+
+/// In a folder that others can write (a run without HOME), somebody may have made ours before us.
+fn check_own(dir: &Path) -> Result<(), Failure> {
+    const WRITABLE_BY_OTHERS: u32 = 0o022;
+    let user = rustix::process::geteuid().as_raw();
+    for part in dir.ancestors() {
+        let stat = rustix::fs::lstat(part).map_err(Failure::at(Stage::Prepare, part))?;
+        let folder = rustix::fs::FileType::from_raw_mode(stat.st_mode).is_dir();
+        let shared = stat.st_mode & WRITABLE_BY_OTHERS != 0 && !part.ends_with("upper");
+        if !folder || stat.st_uid != user || shared {
+            return Err(Failure::at(Stage::Prepare, part)(Errno::PERM));
+        }
+        if part.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"codex-sandbox")) {
+            return Ok(());
         }
     }
     Ok(())

@@ -67,8 +67,11 @@ fn opens(program: &mut Program) {
     let writing = (libc::O_ACCMODE | libc::O_CREAT | libc::O_TRUNC) as u32;
     for (sys, flags_arg) in [(Sys::Openat, 2), (Sys::Open, 1)] {
         if let Some(nr) = sys.number() {
-            let rules: [Rule<'_>; 2] = [
+            // Access mode 3 opens for neither reading nor writing, which no wall sees, and yet truncates.
+            let neither = When::MaskedEq(flags_arg, libc::O_ACCMODE as u32, libc::O_ACCMODE as u32);
+            let rules: [Rule<'_>; 3] = [
                 (&[When::AnyBit(flags_arg, libc::O_PATH as u32)], Action::Allow),
+                (&[neither], Action::Errno(libc::EACCES)),
                 (&[When::AnyBit(flags_arg, writing)], Action::Notify),
             ];
             program.conditional(nr, &rules, Action::Allow);
@@ -124,19 +127,34 @@ fn processes(program: &mut Program, spec: FilterSpec) {
 fn process_groups(program: &mut Program, spec: FilterSpec) {
     const IOPRIO_WHO_PGRP: u32 = 2;
     let group = When::Eq(0, libc::PRIO_PGRP);
-    program.conditional(libc::SYS_setpriority, &[(&[group], EPERM)], Action::Allow);
-    program.conditional(libc::SYS_ioprio_set, &[(&[When::Eq(0, IOPRIO_WHO_PGRP)], EPERM)], Action::Allow);
+    // Where all processes are visible, only the caller itself.
+    let own = [When::Eq(1, 0)];
+    let other = if spec.private_pids { Action::Allow } else { EPERM };
+    program.conditional(libc::SYS_setpriority, &[(&[group], EPERM), (&own, Action::Allow)], other);
+    let group = When::Eq(0, IOPRIO_WHO_PGRP);
+    program.conditional(libc::SYS_ioprio_set, &[(&[group], EPERM), (&own, Action::Allow)], other);
     if !spec.signals_scoped {
         program.conditional(libc::SYS_kill, &[(&[When::Eq(0, 0)], Action::Notify)], Action::Allow);
     }
 }
 
-/// Nobody changes the limits of the sandbox' pid 1, nor, where all processes are visible, of others.
+/// Nobody changes the limits of the sandbox' pid 1 (any of its threads' ids names it), nor, where all processes are visible,
+/// the limits and priorities of others.
 fn limits(program: &mut Program, spec: FilterSpec) {
+    let own = |arg: u8| [When::Eq(arg, 0)];
+    program.conditional(libc::SYS_prlimit64, &[(&own(0), Action::Allow)], EPERM);
     if spec.private_pids {
-        program.conditional(libc::SYS_prlimit64, &[(&[When::Eq(0, 1)], EPERM)], Action::Allow);
-    } else {
-        program.conditional(libc::SYS_prlimit64, &[(&[When::Eq(0, 0)], Action::Allow)], EPERM);
+        return;
+    }
+    for nr in [
+        libc::SYS_sched_setaffinity,
+        libc::SYS_sched_setscheduler,
+        libc::SYS_sched_setparam,
+        libc::SYS_sched_setattr,
+        libc::SYS_migrate_pages,
+        libc::SYS_move_pages,
+    ] {
+        program.conditional(nr, &[(&own(0), Action::Allow)], EPERM);
     }
 }
 
@@ -208,7 +226,7 @@ pub fn refused_names() -> Vec<Refusal> {
         ),
         some("personality", "other than the default and ADDR_NO_RANDOMIZE"),
         some("setpriority, ioprio_set", "by process group"),
-        some("prlimit64", "on the sandbox' own pid 1"),
+        some("prlimit64", "on another process"),
         some("seccomp", "with SECCOMP_FILTER_FLAG_NEW_LISTENER"),
         some("fcntl", "F_SETLEASE"),
         some("any", "through the 32-bit or x32 entry, or unknown to this version: not implemented"),
@@ -239,10 +257,11 @@ mod tests {
             assert_eq!(open(flags), libc::SECCOMP_RET_ALLOW, "{flags:#x}");
         }
         for flags in
-            [libc::O_WRONLY, libc::O_RDWR, 3, libc::O_CREAT, libc::O_TRUNC, libc::O_TMPFILE | libc::O_RDWR]
+            [libc::O_WRONLY, libc::O_RDWR, libc::O_CREAT, libc::O_TRUNC, libc::O_TMPFILE | libc::O_RDWR]
         {
             assert_eq!(open(flags), libc::SECCOMP_RET_USER_NOTIF, "{flags:#x}");
         }
+        assert_eq!(open(3 | libc::O_TRUNC), errno(libc::EACCES));
     }
 
     #[test]
