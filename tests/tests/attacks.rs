@@ -28,9 +28,7 @@ mod linux {
         let words: Vec<OsString> = std::env::args_os().skip(1).collect();
         match words.as_slice() {
             [part, name, scene] if part == "attempt" => attempt(name, Path::new(scene)),
-            [part, place, name, dir, program] if part == "drive" => {
-                drive(place, name, Path::new(dir), program)
-            }
+            [part, name, dir, launcher @ ..] if part == "drive" => drive(name, Path::new(dir), launcher),
             _ => libtest_mimic::run(&Arguments::from_args(), trials()).exit_code(),
         }
     }
@@ -40,22 +38,12 @@ mod linux {
         say(&attack::run_inside(&name.to_string_lossy(), scene).to_string())
     }
 
-    /// Sets the stage for one attempt, starts it, and prints what it came to.
-    fn drive(place: &OsStr, name: &OsStr, dir: &Path, program: &OsStr) -> ExitCode {
-        let words =
-            |words: &[&OsStr]| -> Vec<OsString> { words.iter().map(|word| (*word).to_owned()).collect() };
-        let run = words(&[program, "run".as_ref(), "--quiet".as_ref(), "--".as_ref()]);
-        let inside = place != "outside";
-        let refuse = words(&[probe().as_os_str(), "without-namespaces".as_ref(), "--".as_ref()]);
-        let launcher = match place.to_str() {
-            Some("outside") => Vec::new(),
-            Some("fallback") => [refuse, run].concat(),
-            _ => run,
-        };
+    /// Sets the stage for one attempt, starts it, and prints what it came to. Without a launcher it runs outside.
+    fn drive(name: &OsStr, dir: &Path, launcher: &[OsString]) -> ExitCode {
         let driver = Driver {
-            place: if inside { attack::Place::Inside } else { attack::Place::Outside },
-            launcher,
-            program: words(&[this_test().as_os_str(), "attempt".as_ref()]),
+            place: if launcher.is_empty() { attack::Place::Outside } else { attack::Place::Inside },
+            launcher: launcher.to_vec(),
+            program: vec![this_test().into(), "attempt".into()],
             environment: Vec::new(),
             setuid_program: setuid_program(),
         };
@@ -127,15 +115,19 @@ mod linux {
         let ground = if place == "inside-tmp" { Place::in_tmp(user) } else { Place::new(user) };
         let dir =
             if place == "inside-tmp" { ground.work().join("stage") } else { ground.base().join("stage") };
-        let side = if place == "inside-tmp" { "inside" } else { place };
-        let words = [
-            this_test().as_os_str(),
-            "drive".as_ref(),
-            side.as_ref(),
-            attempt.name.as_ref(),
-            dir.as_os_str(),
-            program().as_os_str(),
-        ];
+        let mut words: Vec<&OsStr> =
+            vec![this_test().as_ref(), "drive".as_ref(), attempt.name.as_ref(), dir.as_ref()];
+        if place == "fallback" {
+            words.extend::<[&OsStr; 3]>([probe().as_ref(), "without-namespaces".as_ref(), "--".as_ref()]);
+        }
+        if place != "outside" {
+            words.extend::<[&OsStr; 4]>([
+                program().as_ref(),
+                "run".as_ref(),
+                "--quiet".as_ref(),
+                "--".as_ref(),
+            ]);
+        }
         let output = ground.outside(words).output();
         serde_json::from_str(output.out().trim()).map_err(|error| format!("{error}: {output}").into())
     }

@@ -106,6 +106,8 @@ pub struct Attempt {
     pub stdin: Stdin,
     /// How long after the run the stage waits before it looks.
     pub settle: Duration,
+    /// Whether, held, it may reach something of the sandbox' own instead and believe that it got through.
+    pub may_believe: bool,
     /// Whether it may get through where namespaces are refused and only Landlock, seccomp and the broker stand
     /// (a gap that the run names).
     pub open_without_namespaces: bool,
@@ -137,6 +139,7 @@ impl Attempt {
             proof,
             stdin: Stdin::Null,
             settle: Duration::ZERO,
+            may_believe: false,
             open_without_namespaces: false,
             run,
         }
@@ -177,6 +180,12 @@ impl Attempt {
     /// Lets the stage wait before it looks.
     pub(super) const fn settle(mut self, settle: Duration) -> Self {
         self.settle = settle;
+        self
+    }
+
+    /// Says that it may reach something of the sandbox' own.
+    pub(super) const fn may_believe(mut self) -> Self {
+        self.may_believe = true;
         self
     }
 

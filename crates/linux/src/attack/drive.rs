@@ -20,9 +20,9 @@ use super::verdict::Verdict;
 /// No attempt takes a second by itself.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// How the words of [`Outcome::Held`] begin where the attempt believes that it got through, and nothing outside changed: below
-/// /tmp, the sandbox' copy is private.
-pub const PRIVATE: &str = "only a private copy was reached";
+/// How the words of [`Outcome::Held`] begin where the attempt believes that it got through: it reached what the sandbox has of
+/// its own, such as its layer over /tmp.
+pub const BELIEVED: &str = "nothing outside changed, though";
 
 /// Where an attempt runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -154,7 +154,7 @@ impl Driver {
             (Ok(Verdict::Skipped(why)), _) => Outcome::Skipped(why),
             (Ok(Verdict::Broken(why)), _) => Outcome::Broken(why),
             (Ok(Verdict::Succeeded(how)), Proof::Inside) => Outcome::Escaped(how),
-            (Ok(Verdict::Succeeded(how)), Proof::Outside) => Outcome::Held(format!("{PRIVATE}: {how}")),
+            (Ok(Verdict::Succeeded(how)), Proof::Outside) => Outcome::Held(format!("{BELIEVED} {how}")),
             (Ok(Verdict::Denied { errno, detail }), _) => {
                 let excuse = errno.and_then(|errno| attempt.excuse_for(errno));
                 match (self.place, excuse) {

@@ -26,7 +26,7 @@ mod tools;
 mod verdict;
 
 pub use attempt::{Attempt, Group, Need, Proof, Stdin};
-pub use drive::{DriveError, Driver, Outcome, PRIVATE, Place};
+pub use drive::{BELIEVED, DriveError, Driver, Outcome, Place};
 pub use scene::Scene;
 pub use stage::{Stage, StageError};
 pub use verdict::{ParseVerdictError, Verdict};

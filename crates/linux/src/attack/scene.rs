@@ -13,8 +13,8 @@ use super::drive::Place;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Scene {
     pub(super) dir: OsString,
-    /// The process whose part the sandbox' pid 1 plays: 1 inside; outside the stage's process stands in, so that the attempts
-    /// on pid 1 can succeed without harm.
+    /// The sandbox' pid 1, or what does its work where there is no pid namespace. Inside it is the attempt's parent, and 0 in
+    /// the file; outside the stage's process stands in, so that the attempts on it can succeed without harm.
     pub(super) init: i32,
     /// The stage's process.
     pub(super) victim: i32,
@@ -56,7 +56,11 @@ impl Scene {
     /// # Errors
     /// The file cannot be read, or is not a scene.
     pub fn read(file: &Path) -> io::Result<Self> {
-        serde_json::from_slice(&std::fs::read(file)?).map_err(io::Error::from)
+        let mut scene: Self = serde_json::from_slice(&std::fs::read(file)?)?;
+        if scene.init == 0 {
+            scene.init = std::os::unix::process::parent_id() as i32;
+        }
+        Ok(scene)
     }
 
     pub(super) fn write(&self, file: &Path) -> io::Result<()> {
@@ -66,7 +70,7 @@ impl Scene {
     /// The scene as it is from inside or outside the sandbox.
     pub(super) fn seen_from(&self, place: Place) -> Self {
         let init = match place {
-            Place::Inside => 1,
+            Place::Inside => 0,
             Place::Outside => self.victim,
         };
         Self { init, ..self.clone() }

@@ -54,14 +54,11 @@ pub(in crate::attack) const ATTEMPTS: &[Attempt] = &[
     file("forgotten-socket", "send on a connected socket that the caller forgot to close", |s| {
         done(sys!(libc::SYS_write, s.forgotten_socket, MARK, MARK.len()), "write")
     }),
-    file("descriptors-of-the-parent", "write to descriptors of the parent through /proc/PPID/fd", |_| {
-        descriptors_of(std::os::unix::process::parent_id() as i32)
-    }),
-    file("descriptors-of-pid-1", "write to descriptors of pid 1 through /proc/1/fd", |s| {
-        // Outside, the stage's process has none that lead anywhere, so the attempt's own parent stands in for it.
-        let parent = std::os::unix::process::parent_id() as i32;
-        descriptors_of(if s.init == 1 { 1 } else { parent })
-    }),
+    file(
+        "descriptors-of-the-parent",
+        "write to descriptors of the parent, pid 1, through /proc/PPID/fd",
+        |_| descriptors_of(std::os::unix::process::parent_id() as i32),
+    ),
     Attempt::seen_inside(
         Group::Files,
         "lease",

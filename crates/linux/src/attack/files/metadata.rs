@@ -57,6 +57,50 @@ pub(in crate::attack) const ATTEMPTS: &[Attempt] = &[
         done(sys!(libc::SYS_fchmod, 0, 0o777), "fchmod(0)")
     })
     .stdin(Stdin::OutsideFile),
+    file("owner-of-input", "set the owner of standard input, an outside file", |s| {
+        let (user, group) = ids(&s.file())?;
+        done(sys!(libc::SYS_fchown, 0, user, group), "fchown(0)")
+    })
+    .stdin(Stdin::OutsideFile),
+    file("times-of-input", "set the times of standard input, an outside file", |_| {
+        done(sys!(libc::SYS_utimensat, 0, 0, &words(&[1, 0, 1, 0]), 0), "utimensat(0)")
+    })
+    .stdin(Stdin::OutsideFile),
+    file("attribute-of-input", "set an extended attribute of standard input, an outside file", |_| {
+        done(sys!(libc::SYS_fsetxattr, 0, KEY, &b"1"[..], 1, 0), "fsetxattr(0)")
+    })
+    .stdin(Stdin::OutsideFile)
+    .needs(&[Need::Facility]),
+    file("mode-of-input-by-empty-path", "change the mode of standard input by fchmodat2(2)", |_| {
+        done(sys!(FCHMODAT2, 0, c"", 0o777, libc::AT_EMPTY_PATH), "fchmodat2(0)")
+    })
+    .stdin(Stdin::OutsideFile)
+    .needs(&[Need::Facility]),
+    file("mode-of-input-by-proc", "change the mode of standard input through /proc/self/fd", |_| {
+        done(sys!(libc::SYS_fchmodat, CWD, c"/proc/self/fd/0", 0o777), "fchmodat")
+    })
+    .stdin(Stdin::OutsideFile),
+    file("truncate-input", "truncate(2) standard input, an outside file, through /proc/self/fd", |_| {
+        done(sys!(libc::SYS_truncate, c"/proc/self/fd/0", 0), "truncate")
+    })
+    .stdin(Stdin::OutsideFile),
+    file("link-input", "give standard input, an outside file, a name in the workspace, and write", |s| {
+        let new = s.ours("new");
+        let linked = sys!(libc::SYS_linkat, CWD, c"/proc/self/fd/0", CWD, &c(&new), libc::AT_SYMLINK_FOLLOW);
+        linked.attack("linkat")?;
+        crate::attack::tools::open_and_mark(&new, libc::O_WRONLY)
+    })
+    .stdin(Stdin::OutsideFile),
+    file("link-input-in-the-temporary-folder", "the same with a name in the temporary folder", |_| {
+        let new = std::env::temp_dir().join(format!("codex-attack-{}", std::process::id()));
+        let linked = sys!(libc::SYS_linkat, CWD, c"/proc/self/fd/0", CWD, &c(&new), libc::AT_SYMLINK_FOLLOW);
+        let written =
+            linked.attack("linkat").and_then(|_| crate::attack::tools::open_and_mark(&new, libc::O_WRONLY));
+        let _gone = std::fs::remove_file(&new);
+        written
+    })
+    .stdin(Stdin::OutsideFile)
+    .needs(&[Need::Facility]),
     #[cfg(target_arch = "x86_64")]
     file("mode-by-the-old-call", "change the mode of an outside file by chmod(2) proper", |s| {
         done(sys!(libc::SYS_chmod, &c(&s.file()), 0o777), "chmod")

@@ -106,7 +106,8 @@ pub(in crate::attack) const ATTEMPTS: &[Attempt] = &[
     ),
     file("shm-file", "write to an outsider's file in /dev/shm", |s| {
         open_and_mark(Path::new(&s.shm_file), libc::O_WRONLY | libc::O_TRUNC)
-    }),
+    })
+    .may_believe(),
     file(
         "odd-names",
         "write to outside files with a newline, and with bytes that are not UTF-8, in their names",

@@ -51,27 +51,32 @@ pub(in crate::attack) const ATTEMPTS: &[Attempt] = &[
     ),
     network("unix-pair-sendto", "send to an outsider's datagram socket from one of a pair", |s| {
         send_to(&pair(DATAGRAM)?, &s.theirs("datagram.sock"))
-    }),
+    })
+    .may_believe(),
     network("unix-pair-sendmsg", "the same by sendmsg(2)", |s| {
         let address = unix_address(s.theirs("datagram.sock").as_os_str());
         done(Message::new(&address, MARK).send(&pair(DATAGRAM)?), "sendmsg")
-    }),
+    })
+    .may_believe(),
     network("unix-pair-sendmmsg", "the same by sendmmsg(2)", |s| {
         let address = unix_address(s.theirs("datagram.sock").as_os_str());
         done(Message::new(&address, MARK).send_many(&pair(DATAGRAM)?), "sendmmsg")
-    }),
+    })
+    .may_believe(),
     network("unix-pair-connect", "connect one of a pair to an outsider's datagram socket, and send", |s| {
         connect_and_send(&pair(DATAGRAM)?, &s.theirs("datagram.sock"))
     }),
     network("unix-pair-raw", "the same with a pair of type SOCK_RAW", |s| {
         send_to(&pair(libc::SOCK_RAW)?, &s.theirs("datagram.sock"))
-    }),
+    })
+    .may_believe(),
     network("unix-pair-reconnect", "dissolve a pair (AF_UNSPEC), and send to an outsider", |s| {
         let near = pair(DATAGRAM)?;
         let nobody = [0; 16];
         let _refused = sys!(libc::SYS_connect, &near, &nobody[..], nobody.len());
         send_to(&near, &s.theirs("datagram.sock"))
-    }),
+    })
+    .may_believe(),
     network("unix-stream-pair-connect", "connect one of a stream pair to an outsider's socket", |s| {
         // Already connected, which outside ends this way; a fresh socket of the same type is the real thing.
         let address = unix_address(s.theirs("stream.sock").as_os_str());
@@ -137,7 +142,8 @@ pub(in crate::attack) const ATTEMPTS: &[Attempt] = &[
         "abstract-from-a-pair",
         "send to an outsider's abstract datagram socket from one of a pair",
         |s| send_to(&pair(DATAGRAM)?, abstract_name(&s.abstract_datagram).as_ref()),
-    ),
+    )
+    .may_believe(),
     network("abstract-pair-connect", "connect one of a pair to an abstract datagram socket, and send", |s| {
         connect_and_send(&pair(DATAGRAM)?, abstract_name(&s.abstract_datagram).as_ref())
     }),

@@ -3,10 +3,11 @@
 use std::fs::OpenOptions;
 use std::io::Write;
 use std::os::fd::OwnedFd;
+use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::{YAMA, limit, pidfd, poke, process, take_descriptor, write_memory, write_memory_file};
+use super::{WORD, YAMA, pidfd, process, seize, take_descriptor, write_memory};
 use crate::attack::attempt::{Attempt, Group, Need};
 use crate::attack::call::{half_words, own, sys, words};
 use crate::attack::scene::Scene;
@@ -24,10 +25,12 @@ pub(in crate::attack) const ATTEMPTS: &[Attempt] = &[
     }),
     process("kill-group", "send a signal to the caller's process group (kill 0)", |_| {
         done(sys!(libc::SYS_kill, 0, SIGNAL), "kill 0")
-    }),
+    })
+    .may_believe(),
     process("kill-everyone", "send a signal to everybody (kill -1)", |_| {
         done(sys!(libc::SYS_kill, -1, SIGNAL), "kill -1")
-    }),
+    })
+    .may_believe(),
     process("kill-thread", "send a signal to an outside thread (tgkill, tkill)", |s| {
         let sent = sys!(libc::SYS_tgkill, s.victim, s.victim, SIGNAL);
         done(sent.or_else(|_| sys!(libc::SYS_tkill, s.victim, SIGNAL)), "tgkill, tkill")
@@ -48,11 +51,12 @@ pub(in crate::attack) const ATTEMPTS: &[Attempt] = &[
         let group = unsafe { libc::getpgrp() };
         // Inside a pid namespace the caller's group has the number 0, which means nobody here.
         if group == 0 { Err(Stop::denied("the group has no number here")) } else { signal_as_owner(-group) }
-    }),
+    })
+    .may_believe(),
     process("ptrace", "change an outside process' memory by ptrace(2)", |s| poke(s.victim, address(s)?))
         .needs(YAMA),
     process("process-vm-write", "change an outside process' memory by process_vm_writev(2)", |s| {
-        write_memory(s.victim, address(s)?)
+        done(write_memory(s.victim, address(s)?), "process_vm_writev")
     })
     .needs(YAMA),
     process("proc-mem", "change an outside process' memory through /proc/PID/mem", |s| {
@@ -124,12 +128,14 @@ pub(in crate::attack) const ATTEMPTS: &[Attempt] = &[
         let trace = trace(s);
         daemon(true, move || leave(&trace))
     })
-    .settle(SETTLE),
+    .settle(SETTLE)
+    .may_believe(),
     process("outlive-child", "outlive the run as a plain child", |s| {
         let trace = trace(s);
         daemon(false, move || leave(&trace))
     })
-    .settle(SETTLE),
+    .settle(SETTLE)
+    .may_believe(),
     process(
         "outlive-stubborn",
         "outlive the run as a daemon that ignores every signal that can be ignored",
@@ -144,7 +150,8 @@ pub(in crate::attack) const ATTEMPTS: &[Attempt] = &[
             })
         },
     )
-    .settle(SETTLE),
+    .settle(SETTLE)
+    .may_believe(),
     process(
         "outlive-swarm",
         "outlive the run as a process that forks all the time, so that a list of processes is never right",
@@ -153,7 +160,8 @@ pub(in crate::attack) const ATTEMPTS: &[Attempt] = &[
             daemon(true, move || swarm(&trace))
         },
     )
-    .settle(SETTLE),
+    .settle(SETTLE)
+    .may_believe(),
     process("outlive-sibling", "outlive the run as a child of the parent (CLONE_PARENT)", |s| {
         let trace = trace(s);
         let made = sys!(libc::SYS_clone, libc::CLONE_PARENT | libc::SIGCHLD, 0, 0, 0, 0)
@@ -166,7 +174,8 @@ pub(in crate::attack) const ATTEMPTS: &[Attempt] = &[
         Ok("a sibling lives".into())
     })
     .settle(SETTLE)
-    .needs(&[Need::Facility]),
+    .needs(&[Need::Facility])
+    .may_believe(),
 ];
 
 fn address(scene: &Scene) -> Result<u64, Stop> {
@@ -182,6 +191,38 @@ fn read_memory(scene: &Scene) -> Tried {
     let remote = words(&[address(scene)?, 8]);
     sys!(libc::SYS_process_vm_readv, scene.victim, &local, 1, &remote, 1, 0).attack("process_vm_readv")?;
     Ok("read its memory".into())
+}
+
+/// Seizes, stops and changes the memory of `pid`.
+fn poke(pid: i32, address: u64) -> Tried {
+    /// PTRACE_INTERRUPT.
+    const INTERRUPT: i32 = 0x4207;
+    /// __WALL.
+    const WALL: i32 = 0x4000_0000;
+    seize(pid)?;
+    sys!(libc::SYS_ptrace, INTERRUPT, pid, 0, 0).attack("PTRACE_INTERRUPT")?;
+    sys!(libc::SYS_wait4, pid, 0, WALL, 0).attack("wait4")?;
+    let poked = sys!(libc::SYS_ptrace, libc::PTRACE_POKEDATA, pid, address, WORD);
+    let _detached = sys!(libc::SYS_ptrace, libc::PTRACE_DETACH, pid, 0, 0);
+    done(poked, "PTRACE_POKEDATA")
+}
+
+/// Through /proc/PID/mem.
+fn write_memory_file(pid: i32, address: u64) -> Tried {
+    let file = OpenOptions::new().write(true).open(format!("/proc/{pid}/mem"));
+    let written = file.and_then(|file| file.write_all_at(&WORD.to_ne_bytes(), address));
+    written.attack("/proc/PID/mem").map(|()| "changed its memory through /proc".into())
+}
+
+/// A new soft RLIMIT_CORE for the process.
+fn limit(pid: i32) -> Tried {
+    let mut old = [0; 16];
+    sys!(libc::SYS_prlimit64, pid, libc::RLIMIT_CORE, 0, old.as_mut_slice()).attack("prlimit64 to read")?;
+    let mut new = old;
+    let other = if old[..8] == 0_u64.to_ne_bytes() { 1_u64 } else { 0 };
+    new[..8].copy_from_slice(&other.to_ne_bytes());
+    let set = sys!(libc::SYS_prlimit64, pid, libc::RLIMIT_CORE, &new[..], 0);
+    set.attack("prlimit64").map(|_| "changed its limits".into())
 }
 
 /// Makes `owner` (a process, or minus a group) the owner of a socket, asks for our signal, and lets input arrive.

@@ -1,15 +1,15 @@
 //! The sandbox' own pid 1, which decides what is allowed, as a target.
 //!
-//! Outside, the stage's process plays its part (see `Scene::init`): what is done to it there would be done to pid 1 here.
+//! See `Scene::init`: outside, the stage's process plays its part, and what is done to it there would be done to pid 1 here.
 
 use std::fs::OpenOptions;
 use std::os::fd::AsRawFd;
 
-use super::{YAMA, limit, pidfd, poke, take_descriptor, write_memory, write_memory_file};
-use crate::attack::attempt::{Attempt, Group};
+use super::{YAMA, pidfd, seize, take_descriptor, write_memory};
+use crate::attack::attempt::{Attempt, Group, Need};
 use crate::attack::call::sys;
 use crate::attack::scene::Scene;
-use crate::attack::tools::{CWD, c, done};
+use crate::attack::tools::{CWD, c, done, probe};
 use crate::attack::verdict::{Step, Stop, Tried};
 
 const fn pid1(name: &'static str, what: &'static str, run: fn(&Scene) -> Tried) -> Attempt {
@@ -17,13 +17,15 @@ const fn pid1(name: &'static str, what: &'static str, run: fn(&Scene) -> Tried) 
 }
 
 pub(in crate::attack) const ATTEMPTS: &[Attempt] = &[
-    pid1("pid-1-ptrace", "trace pid 1", |s| poke(s.init, address(s)?)).needs(YAMA),
+    pid1("pid-1-ptrace", "trace pid 1", |s| seize(s.init).map(|()| "seized".into())).needs(YAMA),
     pid1("pid-1-process-vm-write", "change pid 1's memory by process_vm_writev(2)", |s| {
-        write_memory(s.init, address(s)?)
+        // Nothing lies at address 1, which the kernel says only to those who may write.
+        probe(write_memory(s.init, 1), &[libc::EFAULT, libc::EIO], "process_vm_writev")
     })
     .needs(YAMA),
-    pid1("pid-1-mem", "change pid 1's memory through /proc/1/mem", |s| {
-        write_memory_file(s.init, address(s)?)
+    pid1("pid-1-mem", "open /proc/1/mem for writing", |s| {
+        let opened = OpenOptions::new().write(true).open(format!("/proc/{}/mem", s.init));
+        opened.attack("/proc/1/mem").map(|_| "opened".into())
     })
     .needs(YAMA),
     pid1("pid-1-mem-for-reading", "open /proc/1/mem for reading", |s| {
@@ -44,7 +46,12 @@ pub(in crate::attack) const ATTEMPTS: &[Attempt] = &[
         Ok(format!("one leads to {}", target.display()))
     })
     .needs(YAMA),
-    pid1("pid-1-limits", "change pid 1's limits", |s| limit(s.init)),
+    pid1("pid-1-limits", "set pid 1's limits (to what they are)", |s| {
+        let mut limit = [0; 16];
+        let read = sys!(libc::SYS_prlimit64, s.init, libc::RLIMIT_CORE, 0, limit.as_mut_slice());
+        read.attack("prlimit64 to read")?;
+        done(sys!(libc::SYS_prlimit64, s.init, libc::RLIMIT_CORE, &limit[..], 0), "prlimit64")
+    }),
     pid1("pid-1-executable", "change the mode of pid 1's executable through /proc/1/exe", |s| {
         let link = format!("/proc/{}/exe", s.init);
         let mode = {
@@ -53,20 +60,23 @@ pub(in crate::attack) const ATTEMPTS: &[Attempt] = &[
         };
         done(sys!(libc::SYS_fchmodat, CWD, &c(link.as_ref()), mode & 0o7777), "fchmodat /proc/1/exe")
     })
-    .needs(&[crate::attack::attempt::Need::Root]),
+    .needs(&[Need::Root]),
     pid1("pid-1-executable-write", "open pid 1's executable for writing", |s| {
         let link = format!("/proc/{}/exe", s.init);
         let opened = sys!(libc::SYS_openat, CWD, &c(link.as_ref()), libc::O_WRONLY | libc::O_CLOEXEC, 0);
         // A running program is busy; that the kernel gets as far as saying so is the hole.
-        crate::attack::tools::probe(opened, &[libc::ETXTBSY], "open /proc/1/exe")
+        probe(opened, &[libc::ETXTBSY], "open /proc/1/exe")
     })
-    .needs(&[crate::attack::attempt::Need::Root]),
+    .needs(&[Need::Root]),
     pid1("pid-1-oom-score", "make pid 1 the first to die when memory is short", |s| {
         let file = OpenOptions::new().write(true).open(format!("/proc/{}/oom_score_adj", s.init));
         file.attack("oom_score_adj").map(|_| "opened for writing".into())
     }),
-    pid1("pid-1-nice", "change pid 1's nice value", |s| {
-        done(sys!(libc::SYS_setpriority, libc::PRIO_PROCESS as i32, s.init, 19), "setpriority")
+    pid1("pid-1-nice", "set pid 1's nice value (to what it is)", |s| {
+        let process = libc::PRIO_PROCESS as i32;
+        // getpriority(2) returns 20 minus the nice value.
+        let present = 20 - sys!(libc::SYS_getpriority, process, s.init).attack("getpriority")?;
+        done(sys!(libc::SYS_setpriority, process, s.init, present), "setpriority")
     })
     .open_without_namespaces(),
     pid1("pid-1-freeze", "stop pid 1's threads by SIGSTOP, by number and by pidfd", freeze),
@@ -74,16 +84,8 @@ pub(in crate::attack) const ATTEMPTS: &[Attempt] = &[
         let pidfd = pidfd(s.init)?;
         done(sys!(libc::SYS_setns, pidfd.as_raw_fd(), libc::CLONE_NEWUTS), "setns")
     })
-    .needs(&[crate::attack::attempt::Need::Root]),
+    .needs(&[Need::Root]),
 ];
-
-/// Where the stage's process keeps its word; in pid 1 any address shows whether access is granted, for it is checked first.
-fn address(scene: &Scene) -> Result<u64, Stop> {
-    match (scene.victim_address, scene.init) {
-        (0, init) if init != 1 => Err(Stop::skipped("not even the stage can write to its process' memory")),
-        (address, _) => Ok(address),
-    }
-}
 
 /// The kernel does not stop a namespace's first process from within, though the calls may claim success; whoever can still make
 /// a file in the workspace afterwards has a broker that works.
