@@ -1,9 +1,11 @@
 //! Running other programs.
 
 use std::ffi::OsStr;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, PipeReader};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 
@@ -61,7 +63,11 @@ pub fn output(command: &mut Command) -> Result<String> {
     String::from_utf8(output.stdout).with_context(|| format!("output of `{}`", shown(command)))
 }
 
-/// Runs the command, shows its output and hands each line of it to `each`. Whether it succeeded.
+/// How long a watched command may print nothing before it counts as hanging.
+const SILENCE: Duration = Duration::from_secs(600);
+
+/// Runs the command, shows its output and hands each line of it to `each`. Whether it succeeded; a command that prints
+/// nothing for ten minutes is killed with all that it started, and has not.
 ///
 /// # Errors
 /// It could not be started, or reading its output failed.
@@ -72,15 +78,66 @@ pub fn watch(command: &mut Command, mut each: impl FnMut(&str)) -> Result<bool> 
     let mut child = command.spawn().with_context(|| format!("cannot start `{}`", shown(command)))?;
     // The command keeps its ends of the pipe open in this process until they are replaced: else no end of file.
     command.stdout(Stdio::null()).stderr(Stdio::null());
-    let mut reader = BufReader::new(reader);
-    let mut line = Vec::new();
-    while reader.read_until(b'\n', &mut line)? > 0 {
-        let text = String::from_utf8_lossy(&line);
-        print!("{text}");
-        each(text.trim_end());
-        line.clear();
+    let lines = read_lines(reader);
+    loop {
+        match lines.recv_timeout(SILENCE) {
+            Ok(line) => {
+                let text = line?;
+                print!("{text}");
+                each(text.trim_end());
+            }
+            Err(RecvTimeoutError::Disconnected) => break,
+            Err(RecvTimeoutError::Timeout) => {
+                println!("killed: no output for {} s", SILENCE.as_secs());
+                kill(&descendants(child.id()))?;
+                break;
+            }
+        }
     }
     Ok(child.wait()?.success())
+}
+
+/// The lines, with their ends, as they come.
+fn read_lines(reader: PipeReader) -> Receiver<std::io::Result<String>> {
+    let (sender, receiver) = mpsc::channel();
+    std::thread::spawn(move || {
+        let mut reader = BufReader::new(reader);
+        loop {
+            let mut line = Vec::new();
+            let item = match reader.read_until(b'\n', &mut line) {
+                Ok(0) => return,
+                Ok(_) => Ok(String::from_utf8_lossy(&line).into_owned()),
+                Err(error) => Err(error),
+            };
+            if sender.send(item).is_err() {
+                return;
+            }
+        }
+    });
+    receiver
+}
+
+/// The process and all that it started, parents before children.
+pub fn descendants(pid: u32) -> Vec<u32> {
+    let mut found = vec![pid];
+    for task in std::fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten() {
+        let children = std::fs::read_to_string(task.path().join("children")).unwrap_or_default();
+        for child in children.split_whitespace().filter_map(|child| child.parse().ok()) {
+            found.extend(descendants(child));
+        }
+    }
+    found
+}
+
+/// Kills processes that this program started.
+fn kill(pids: &[u32]) -> Result<()> {
+    // Some may be gone by now, for which kill(1) fails.
+    Command::new("kill")
+        .arg("-KILL")
+        .args(pids.iter().map(u32::to_string))
+        .output()
+        .context("cannot start kill")?;
+    Ok(())
 }
 
 /// The program's path, if it is on PATH.

@@ -1,6 +1,5 @@
 //! Memory of our processes while a command runs, and the size of the binary.
 
-use std::path::Path;
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
@@ -8,6 +7,7 @@ use anyhow::{Context, Result, bail};
 
 use super::Bench;
 use super::report::{Table, verdict};
+use crate::process::descendants;
 
 const MIB: f64 = 1024.0 * 1024.0;
 
@@ -103,21 +103,6 @@ fn kib(path: &str, key: &str) -> Result<f64> {
 
 fn comm(pid: u32) -> String {
     std::fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default().trim().to_owned()
-}
-
-fn descendants(pid: u32) -> Vec<u32> {
-    let mut found = vec![pid];
-    for task in std::fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten() {
-        let children = read(&task.path().join("children"));
-        for child in children.split_whitespace().filter_map(|child| child.parse().ok()) {
-            found.extend(descendants(child));
-        }
-    }
-    found
-}
-
-fn read(path: &Path) -> String {
-    std::fs::read_to_string(path).unwrap_or_default()
 }
 
 fn end(launcher: &mut Child) -> Result<()> {
