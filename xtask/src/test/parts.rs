@@ -26,6 +26,7 @@ pub fn clippy(tally: &mut Tally) -> Result<()> {
         "--workspace",
         "--all-targets",
         "--locked",
+        "--keep-going",
         "--",
         "-D",
         "warnings",
