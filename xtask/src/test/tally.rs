@@ -36,14 +36,29 @@ impl Tally {
 
 impl fmt::Display for Tally {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for skip in &self.skips {
-            writeln!(out, "skipped: {skip}")?;
+        for (reason, names) in by_reason(&self.skips) {
+            writeln!(out, "skipped: {reason}: {}", names.join(", "))?;
         }
         for failure in &self.failures {
             writeln!(out, "failed: {failure}")?;
         }
         writeln!(out, "{} passed, {} failed, {} skipped", self.passed, self.failures.len(), self.skips.len())
     }
+}
+
+/// Groups `PART: NAME: REASON` by the reason, in the order of their first appearance: a machine without something skips
+/// many tests for it.
+fn by_reason(skips: &[String]) -> Vec<(&str, Vec<&str>)> {
+    let mut groups: Vec<(&str, Vec<&str>)> = Vec::new();
+    for skip in skips {
+        let named = skip.match_indices(": ").nth(1).map(|(at, _)| (&skip[..at], &skip[at + 2..]));
+        let (name, reason) = named.or_else(|| skip.split_once(": ")).unwrap_or((skip, "no reason given"));
+        match groups.iter_mut().find(|(known, _)| *known == reason) {
+            Some((_, names)) => names.push(name),
+            None => groups.push((reason, vec![name])),
+        }
+    }
+    groups
 }
 
 /// Reads the output of one `cargo test`.
@@ -144,7 +159,7 @@ test result: ok. 2 passed; 0 failed; 1 ignored; 0 measured; 0 filtered out; fini
     fn results_of_several_programs_are_added_up() {
         let tally = read(&format!("{GREEN}\n{GREEN}"), true);
         assert_eq!(last_line(&tally), "4 passed, 0 failed, 2 skipped");
-        assert!(tally.to_string().contains("skipped: unit: a::two: needs a printer"));
+        assert!(tally.to_string().contains("skipped: needs a printer: unit: a::two, unit: a::two\n"));
         assert!(tally.is_green());
     }
 
@@ -154,7 +169,7 @@ test result: ok. 2 passed; 0 failed; 1 ignored; 0 measured; 0 filtered out; fini
 test inside::user::kernel-crypto   ... ignored (no such family)
 test result: ok. 0 passed; 0 failed; 1 ignored; 0 measured; 0 filtered out; finished in 0.01s";
         let tally = read(output, true);
-        assert!(tally.to_string().contains("skipped: unit: inside::user::kernel-crypto: no such family\n"));
+        assert!(tally.to_string().contains("skipped: no such family: unit: inside::user::kernel-crypto\n"));
         assert_eq!(last_line(&tally), "0 passed, 0 failed, 1 skipped");
     }
 
