@@ -26,12 +26,11 @@ pub struct Live {
 }
 
 impl Live {
-    pub(crate) fn start(run: &Run) -> Self {
+    pub(crate) fn start(run: &Run) -> std::io::Result<Self> {
         let words = run.command_line();
         let line = shown(&words);
         // A group of its own, so that the guard gets everything that a hanging command outside the sandbox started.
-        let mut child =
-            run.command(&words).process_group(0).spawn().unwrap_or_else(|error| panic!("`{line}`: {error}"));
+        let mut child = run.command(&words).process_group(0).spawn()?;
         let mut stdin = child.stdin.take();
         if let Input::Bytes(bytes) = run.input() {
             feed(stdin.take().expect("standard input is a pipe"), bytes.clone());
@@ -39,7 +38,7 @@ impl Live {
         let out = Collector::new(child.stdout.take().expect("standard output is a pipe"));
         let err = Collector::new(child.stderr.take().expect("standard error is a pipe"));
         let guard = Guard::new(pid(&child), run.guard);
-        Self { line, child, stdin, out, err, guard, ended: None }
+        Ok(Self { line, child, stdin, out, err, guard, ended: None })
     }
 
     /// The process id: of the launcher, if it was started without a wrapper.

@@ -95,8 +95,9 @@ impl Place {
 
     /// Makes a folder with its parents, relative to the workspace; it belongs to the user.
     pub fn mkdir(&self, name: impl AsRef<Path>) -> PathBuf {
-        let path = self.mine(name);
+        let path = self.path(name);
         if !path.is_dir() {
+            let path = self.mine(&path);
             if let Some(parent) = path.parent() {
                 self.mkdir(parent);
             }

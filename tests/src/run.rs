@@ -145,7 +145,16 @@ impl Run {
     }
 
     /// Starts it.
+    #[track_caller]
     pub fn start(&self) -> Live {
+        self.try_start().unwrap_or_else(|error| panic!("{:?}: {error}", self.command_line()))
+    }
+
+    /// Starts it, if the system lets it.
+    ///
+    /// # Errors
+    /// The system's, of starting a process.
+    pub fn try_start(&self) -> std::io::Result<Live> {
         Live::start(self)
     }
 

@@ -18,7 +18,7 @@ pub fn shown(result: io::Result<()>) -> String {
 }
 
 fn name(errno: Errno) -> Option<&'static str> {
-    const NAMES: [(Errno, &str); 27] = [
+    const NAMES: [(Errno, &str); 28] = [
         (Errno::PERM, "EPERM"),
         (Errno::NOENT, "ENOENT"),
         (Errno::ACCESS, "EACCES"),
@@ -46,6 +46,7 @@ fn name(errno: Errno) -> Option<&'static str> {
         (Errno::TIMEDOUT, "ETIMEDOUT"),
         (Errno::MLINK, "EMLINK"),
         (Errno::AGAIN, "EAGAIN"),
+        (Errno::PROTONOSUPPORT, "EPROTONOSUPPORT"),
     ];
     NAMES.iter().find(|(known, _)| *known == errno).map(|(_, name)| *name)
 }

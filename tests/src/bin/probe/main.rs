@@ -5,7 +5,8 @@
 //! codex-sandbox-probe without-namespaces -- CMD ARGS…
 //! ```
 //!
-//! The second form runs a command under a filter that refuses new namespaces, as container engines' default filters do.
+//! The second form runs a command under a filter that refuses new namespaces, as container engines' default filters do;
+//! `without-sandboxing` also refuses Landlock, as a kernel without it.
 #![forbid(unsafe_code)]
 
 #[cfg(target_os = "linux")]
@@ -22,7 +23,10 @@ fn main() -> std::process::ExitCode {
     use std::ffi::OsString;
     let words: Vec<OsString> = std::env::args_os().skip(1).collect();
     if let Some(command) = words.strip_prefix(&["without-namespaces".into(), "--".into()]) {
-        return refuse::run(command);
+        return refuse::run(command, refuse::Refused::Namespaces);
+    }
+    if let Some(command) = words.strip_prefix(&["without-sandboxing".into(), "--".into()]) {
+        return refuse::run(command, refuse::Refused::AllSandboxing);
     }
     for op in words.split(|word| word == ",").filter(|op| !op.is_empty()) {
         let name = op[0].to_string_lossy();

@@ -19,6 +19,18 @@ const ENOSYS: u32 = 38;
 const NAMESPACES: [u64; 7] =
     [0x2_0000, 0x200_0000, 0x400_0000, 0x800_0000, 0x1000_0000, 0x2000_0000, 0x4000_0000];
 
+/// What the filter refuses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refused {
+    /// New namespaces.
+    Namespaces,
+    /// And Landlock.
+    AllSandboxing,
+}
+
+/// landlock_create_ruleset, on every architecture.
+const LANDLOCK: i64 = 444;
+
 /// System call numbers of clone, unshare, setns, clone3.
 #[cfg(target_arch = "x86_64")]
 const CALLS: [i64; 4] = [56, 272, 308, 435];
@@ -26,12 +38,12 @@ const CALLS: [i64; 4] = [56, 272, 308, 435];
 const CALLS: [i64; 4] = [220, 97, 268, 435];
 
 /// Becomes the command.
-pub fn run(command: &[OsString]) -> ExitCode {
+pub fn run(command: &[OsString], refused: Refused) -> ExitCode {
     let Some((program, args)) = command.split_first() else {
         say("no command after --");
         return ExitCode::from(2);
     };
-    let error = match install() {
+    let error = match install(refused) {
         Ok(()) => Command::new(program).args(args).exec().to_string(),
         Err(error) => error,
     };
@@ -39,10 +51,14 @@ pub fn run(command: &[OsString]) -> ExitCode {
     ExitCode::from(2)
 }
 
-fn install() -> Result<(), String> {
+fn install(refused: Refused) -> Result<(), String> {
     // `clone3` hides its flags in memory: filters answer that there is no such call, and callers fall back to `clone`.
     // One action for each filter; two filters together are what is wanted.
-    for (calls, errno) in [(flagged_calls()?, EPERM), (BTreeMap::from([(CALLS[3], Vec::new())]), ENOSYS)] {
+    let mut missing = BTreeMap::from([(CALLS[3], Vec::new())]);
+    if refused == Refused::AllSandboxing {
+        missing.insert(LANDLOCK, Vec::new());
+    }
+    for (calls, errno) in [(flagged_calls()?, EPERM), (missing, ENOSYS)] {
         let filter = SeccompFilter::new(
             calls,
             SeccompAction::Allow,
