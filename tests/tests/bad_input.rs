@@ -395,20 +395,22 @@ fn an_environment_entry_without_an_equals_sign_does_no_harm() {
 fn arguments_near_the_systems_limit() {
     each_user(|user| {
         let place = Place::new(user);
-        // The command's PWD is longer than anything that the launcher has in its place: so there are sizes that the
-        // launcher can be started with and the command cannot.
+        // A short name becomes a long path, which the interpreter gets as an argument: so there are sizes that the launcher
+        // can be started with and the command cannot.
         let mut deep = place.work().to_path_buf();
         for _ in 0..16 {
             deep = place.mkdir(deep.join("d".repeat(200)));
         }
+        place.script(deep.join("s"), "#!/bin/sh\n");
+        let path = format!("{}:/usr/bin:/bin", deep.display());
         let chunk = "x".repeat(100_000);
         let mut refused = 0;
         for size in (0..24_u32).map(|step| 2_097_152 - 500 * step) {
             let size = usize::try_from(size).expect("it is small");
-            let mut words = vec!["true"];
+            let mut words = vec!["s"];
             words.resize(1 + size / chunk.len(), &chunk);
             words.push(&chunk[..size % chunk.len()]);
-            let Ok(live) = place.sandboxed(&words).cwd(&deep).env("PWD", "/").try_start() else { continue };
+            let Ok(live) = place.sandboxed(&words).env("PATH", &path).try_start() else { continue };
             let output = live.wait();
             match output.code() {
                 Some(0) => {}

@@ -214,7 +214,9 @@ impl PathRules {
                     why: "says where configuration and hooks are".to_owned(),
                 },
             },
-            GitFile::Data => Verdict { access: Access::Write, rule: Rule::GitData { path: dir.to_path_buf() } },
+            GitFile::Data => {
+                Verdict { access: Access::Write, rule: Rule::GitData { path: dir.to_path_buf() } }
+            }
         }
     }
 }

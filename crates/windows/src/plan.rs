@@ -69,10 +69,10 @@ pub fn plan(policy: &Policy, facts: &Facts) -> Result<WindowsPlan, PlanError> {
         tier::names_are_ours(policy, facts)?;
     }
     let Intent { policy: host, mut roots } = intent::resolve(policy, facts, &tree)?;
-    let editors = Editors { launcher: tokens::launcher(facts), setup: tokens::setup(facts) };
+    let editors = Editors::new(facts);
     let folders = make_folders(&host, tier, facts, &mut tree, &editors);
     let mut sids = Sids::new(facts);
-    let grantable = grantable(&mut roots, &host, facts, &tree, &editors);
+    let grantable = grantable(&mut roots, &host, tier, facts, &tree, &editors);
     let write_sids = write_sids(&grantable, &host, &mut sids)?;
     let marker = sids.of(&facts.folders.state, "marker")?;
     let run_sid = sids.fresh()?;
@@ -102,7 +102,18 @@ pub fn plan(policy: &Policy, facts: &Facts) -> Result<WindowsPlan, PlanError> {
     context.pinned = pinned(&context);
     context.user_tree = user_tree(&context);
     notices.extend(root_notices(&roots));
-    let parts = Parts { policy, roots, folders, write_sids, marker, run_sid, missing, labels_missing, notices, account };
+    let parts = Parts {
+        policy,
+        roots,
+        folders,
+        write_sids,
+        marker,
+        run_sid,
+        missing,
+        labels_missing,
+        notices,
+        account,
+    };
     assemble(&context, parts)
 }
 
@@ -128,7 +139,13 @@ struct Parts<'a> {
 }
 
 /// The private temporary folder and the folder of the stubs, with what is missing above them.
-fn make_folders(host: &HostPolicy, tier: Tier, facts: &Facts, tree: &mut Tree, editors: &Editors) -> Vec<WinPath> {
+fn make_folders(
+    host: &HostPolicy,
+    tier: Tier,
+    facts: &Facts,
+    tree: &mut Tree,
+    editors: &Editors,
+) -> Vec<WinPath> {
     let stubs = (!host.network_access && tier == Tier::Unelevated).then(|| network::stub_folder(facts));
     let wanted = host.private.iter().cloned().chain(stubs);
     wanted.flat_map(|path| tree.make(&path, facts::NodeKind::Folder, &editors.launcher)).collect()
@@ -138,6 +155,7 @@ fn make_folders(host: &HostPolicy, tier: Tier, facts: &Facts, tree: &mut Tree, e
 fn grantable(
     roots: &mut [RootPlan],
     host: &HostPolicy,
+    tier: Tier,
     facts: &Facts,
     tree: &Tree,
     editors: &Editors,
@@ -145,7 +163,7 @@ fn grantable(
     let mut granted = Vec::new();
     for root in roots.iter_mut().filter(|root| root.state == RootState::Granted) {
         let Some(path) = root.path.clone() else { continue };
-        match capable::check(&path, host, facts, tree, &editors.launcher) {
+        match capable::check(&path, host, facts, tree, &editors.launcher, tier) {
             Ok(capable) => {
                 granted.push(Grantable { path, relabel: capable.relabel, no_label: capable.no_label });
             }
@@ -187,11 +205,12 @@ fn pinned(context: &Context<'_>) -> BTreeSet<WinPath> {
         let stays = match context.role(path) {
             context::Role::Closed { top, .. } => top,
             context::Role::GitDir(_) | context::Role::Root(_) => true,
-            _ => false,
+            _ => context.policy.roots.contains(path),
         };
         if stays {
             // A root inside another keeps the folders of the outer one in place too.
-            let outermost = context.granted.iter().filter(|outer| path.is_in(&outer.path)).map(|outer| &outer.path);
+            let outermost =
+                context.granted.iter().filter(|outer| path.is_in(&outer.path)).map(|outer| &outer.path);
             let top = outermost.min_by_key(|outer| outer.depth()).unwrap_or(&root.path);
             pinned.extend(path.ancestors().skip(1).take_while(|folder| folder.is_below(top)));
         }
@@ -234,8 +253,10 @@ fn assemble(context: &Context<'_>, parts: Parts<'_>) -> Result<WindowsPlan, Plan
     mark_present(&mut aces, &context.tree);
     let mut gaps = gaps::gaps(context, parts.policy, &parts.missing);
     let after = changed(&context.tree, &context.editors, &aces, &grants.labels, &grants.skipped);
-    let open = open::open(context, &after);
+    grants.labels.retain(|label| takes_effect(label, &after));
+    let open = open::open(context, &after, &grants.skipped);
     gaps.extend(open.gaps());
+    stricter.extend(open.limit());
     aces.extend(open.aces);
     let after = changed(&context.tree, &context.editors, &aces, &grants.labels, &grants.skipped);
     deny_read_holds(context, &after)?;
@@ -271,6 +292,12 @@ fn assemble(context: &Context<'_>, parts: Parts<'_>) -> Result<WindowsPlan, Plan
     })
 }
 
+/// Whether a label could be set: it takes WRITE_OWNER on the object.
+fn takes_effect(label: &LabelChange, after: &Tree) -> bool {
+    let own = after.get(&label.path).and_then(wanted::own_label);
+    if label.change == Change::Remove { own.is_none() } else { own.as_ref() == Some(&label.label) }
+}
+
 /// An ACE that is there already is kept, not added.
 fn mark_present(aces: &mut [AceChange], tree: &Tree) {
     for change in aces.iter_mut().filter(|change| change.change == Change::Add) {
@@ -290,7 +317,8 @@ pub fn changed(
     labels: &[LabelChange],
     skipped: &[data::Skipped],
 ) -> Tree {
-    let mut by_path: std::collections::HashMap<&WinPath, (Vec<&AceChange>, Option<&LabelChange>)> = Default::default();
+    let mut by_path: std::collections::HashMap<&WinPath, (Vec<&AceChange>, Option<&LabelChange>)> =
+        Default::default();
     for ace in aces {
         by_path.entry(&ace.path).or_default().0.push(ace);
     }
@@ -298,13 +326,13 @@ pub fn changed(
         by_path.entry(&label.path).or_default().1 = Some(label);
     }
     walk(tree, editors, |step| {
-        let left_alone = |skipped: &data::Skipped| skipped.path == *step.path;
-        let skip = step.editable && skipped.iter().any(left_alone);
+        let skip = skipped.iter().any(|skipped| !skipped.refuses && skipped.path == *step.path);
         let Some((aces, label)) = by_path.get(step.path) else {
             return NodeChanges { skip, ..NodeChanges::default() };
         };
         let kind = step.node.kind;
-        let (removed, added): (Vec<&AceChange>, Vec<&AceChange>) = aces.iter().partition(|ace| ace.change == Change::Remove);
+        let (removed, added): (Vec<&AceChange>, Vec<&AceChange>) =
+            aces.iter().partition(|ace| ace.change == Change::Remove);
         NodeChanges {
             add: added.iter().map(|ace| Edit { ace: ace.ace.ace(kind), by: ace.by }).collect(),
             remove: removed.iter().map(|ace| ace.ace.ace(kind)).collect(),
@@ -329,11 +357,16 @@ fn deny_read_holds(context: &Context<'_>, after: &Tree) -> Result<(), PlanError>
         let read = nt_security::AccessMask::FILE_READ_DATA;
         let plain = open::plain_token(context);
         let by_dacl = context.tier == Tier::Elevated && !apply::allows(&plain, &node.descriptor, read);
-        let user_reads = apply::allows(&context.baseline, &node.descriptor, read);
-        if !by_label && !by_dacl && user_reads {
+        // What the facts do not list in a folder is read through it, whether or not it can be listed.
+        let unlisted = inherit::created(&node.descriptor, facts::NodeKind::File, &context.baseline);
+        let user_reads = apply::allows(&context.baseline, &node.descriptor, read)
+            || node.is_folder() && apply::allows(&context.baseline, &unlisted, read);
+        let account_reads = context.tier == Tier::Elevated && apply::allows(&plain, &node.descriptor, read);
+        if !by_label && !by_dacl && (user_reads || account_reads) {
             return Err(PlanError::DenyRead {
                 path: path.clone(),
-                reason: "neither its label nor its DACL can be set so that the command is kept out".to_owned(),
+                reason: "neither its label nor its DACL can be set so that the command is kept out"
+                    .to_owned(),
                 remedy: "get WRITE_OWNER on it, or use the elevated tier".to_owned(),
             });
         }

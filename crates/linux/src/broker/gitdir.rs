@@ -29,7 +29,7 @@ const MARKS: [&str; 3] = ["HEAD", "objects", "refs"];
 /// The other two marks, if `name` is one.
 pub fn other_marks(name: &[u8]) -> Option<Vec<&'static str>> {
     let is = |mark: &&str| mark.as_bytes() == name;
-    MARKS.iter().any(|mark| is(mark)).then(|| MARKS.into_iter().filter(|mark| !is(mark)).collect())
+    MARKS.iter().any(is).then(|| MARKS.into_iter().filter(|mark| !is(mark)).collect())
 }
 
 /// Whether git would take the folder `prefix` (empty, or `../` …) of `dir` for a git directory. What cannot be looked at

@@ -7,11 +7,13 @@
 use std::collections::HashMap;
 
 use nt_security::ace::Ace;
-use nt_security::{AccessMask, Control, Query, Readings, SecurityDescriptor, Token, verdict};
+use nt_security::{AccessMask, AceFlags, Control, Query, Readings, SecurityDescriptor, Sid, Token, verdict};
 
 use super::data::By;
+use super::facts::Facts;
 use super::inherit;
 use super::path::WinPath;
+use super::tokens;
 use super::tree::{Tree, TreeNode};
 
 /// An ACE and who makes or takes it.
@@ -57,8 +59,25 @@ pub struct Step<'a> {
     pub node: &'a TreeNode,
     /// Whether the launcher may change its DACL.
     pub editable: bool,
+    /// What of ours the folder above passes on.
+    pub coming: &'a [Edit],
     /// Whether a label of ours comes down to it.
     pub label_comes: bool,
+}
+
+impl Step<'_> {
+    /// Whether ACEs of a root come down to it.
+    pub fn aces_come(&self) -> bool {
+        self.coming
+            .iter()
+            .any(|edit| edit.by == By::Run && edit.ace.flags().intersects(AceFlags::INHERIT_ALL))
+    }
+
+    /// Whether an ACE for this SID comes down to it.
+    pub fn comes_for(&self, sid: &Sid) -> bool {
+        let heirs = |ace: &Ace| ace.flags().intersects(AceFlags::INHERIT_ALL);
+        self.coming.iter().any(|edit| heirs(&edit.ace) && edit.ace.sid() == Some(sid))
+    }
 }
 
 /// Who changes descriptors.
@@ -68,9 +87,22 @@ pub struct Editors {
     pub launcher: Token,
     /// The elevated set-up's token.
     pub setup: Token,
+    /// Drives that store no labels.
+    pub unlabelled_drives: Vec<char>,
 }
 
 impl Editors {
+    /// The editors of a host.
+    pub fn new(facts: &Facts) -> Self {
+        let unlabelled =
+            facts.volumes.iter().filter(|volume| !volume.labels).map(|volume| volume.root.drive());
+        Self {
+            launcher: tokens::launcher(facts),
+            setup: tokens::setup(facts),
+            unlabelled_drives: unlabelled.collect(),
+        }
+    }
+
     /// Whether `by` may have these rights on an object.
     pub fn may(&self, by: By, descriptor: &SecurityDescriptor, right: AccessMask) -> bool {
         let token = match by {
@@ -104,14 +136,18 @@ pub fn walk(before: &Tree, editors: &Editors, mut decide: impl FnMut(&Step<'_>) 
         let parent_path = path.parent();
         let from_parent = parent_path.as_ref().and_then(|parent| passed.get(parent)).unwrap_or(&nothing);
         let editable = editors.may(By::Run, &node.descriptor, AccessMask::WRITE_DAC);
-        let changes = decide(&Step { path, node, editable, label_comes: from_parent.label });
+        let coming = &from_parent.ours;
+        let changes = decide(&Step { path, node, editable, coming, label_comes: from_parent.label });
         if changes.skip {
             continue;
         }
         let parent = parent_path.as_ref().and_then(|parent| after.get(parent)).map(|node| &node.descriptor);
-        let mut object = Object { node, descriptor: node.descriptor.clone(), editors, passes: Passed::default() };
-        object.change_dacl(from_parent, &changes);
-        object.change_label(parent, from_parent.label, changes.label);
+        let mut object =
+            Object { node, descriptor: node.descriptor.clone(), editors, passes: Passed::default() };
+        object.change_dacl(parent, from_parent, &changes);
+        if !editors.unlabelled_drives.contains(&path.drive()) {
+            object.change_label(parent, from_parent.label, changes.label);
+        }
         let Object { descriptor, passes, .. } = object;
         if let Some(changed) = after.get_mut(path) {
             changed.descriptor = descriptor;
@@ -138,21 +174,23 @@ impl Object<'_> {
         self.node.has_null_dacl() || self.node.is_hard_linked()
     }
 
-    fn change_dacl(&mut self, parent: &Passed, changes: &NodeChanges) {
+    fn change_dacl(&mut self, parent: Option<&SecurityDescriptor>, passed: &Passed, changes: &NodeChanges) {
         let may_run = self.may(By::Run, AccessMask::WRITE_DAC);
         let may_setup = self.may(By::Setup, AccessMask::WRITE_DAC);
         let may = |by| if by == By::Run { may_run } else { may_setup };
         self.take(&changes.remove, may_run || may_setup);
-        let coming: Vec<Edit> = parent.ours.iter().flat_map(|edit| self.copies(edit)).collect();
+        let coming: Vec<Edit> = passed.ours.iter().flat_map(|edit| self.copies(edit)).collect();
         if !self.descriptor.control.contains(Control::DACL_PROTECTED) && !self.is_left_out() {
-            let gone = inherit::copies(parent.gone.clone(), self.node.kind);
+            let gone = inherit::copies(passed.gone.clone(), self.node.kind);
             self.take(&gone, may_run || may_setup);
             let new: Vec<Ace> = coming
                 .iter()
                 .filter(|edit| may(edit.by) && !self.has(&edit.ace))
                 .map(|edit| edit.ace.clone())
                 .collect();
-            inherit::add_inherited(&mut self.descriptor, new);
+            if let Some(parent) = parent {
+                inherit::add_inherited(&mut self.descriptor, parent, self.node.kind, &new);
+            }
         }
         // In reverse, because each explicit deny goes to the front.
         for edit in changes.add.iter().rev().filter(|edit| may(edit.by)) {
@@ -202,6 +240,7 @@ impl Object<'_> {
             let inherited = parent.and_then(|parent| inherit::inherited_label(parent, self.node.kind));
             inherit::set_inherited_label(&mut self.descriptor, inherited);
         }
-        self.passes.label = is_set || inherits && (comes || is_removed);
+        // Where one goes without another in its place, the copies below go too.
+        self.passes.label = is_set || is_removed || inherits && comes;
     }
 }

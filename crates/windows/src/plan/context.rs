@@ -136,7 +136,9 @@ impl Context<'_> {
     /// Whether what is closed begins at `path`.
     fn is_top(&self, path: &WinPath, verdict: &Verdict) -> bool {
         match &verdict.rule {
-            Rule::Protected { path: at, .. } | Rule::GitDir { path: at } | Rule::DenyRead { path: at } => at == path,
+            Rule::Protected { path: at, .. } | Rule::GitDir { path: at } | Rule::DenyRead { path: at } => {
+                at == path
+            }
             Rule::GitCode { .. } => path
                 .parent()
                 .is_none_or(|parent| !matches!(self.rules.decide(&parent).rule, Rule::GitCode { .. })),

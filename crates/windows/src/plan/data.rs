@@ -16,11 +16,12 @@ mod launch;
 mod limits;
 
 pub use access::{
-    AceChange, AceSpec, Applies, By, Change, Effect, LabelChange, LabelSpec, MaskText, Placeholder, Purpose, Skipped,
+    AceChange, AceSpec, Applies, By, Change, Effect, LabelChange, LabelSpec, MaskText, Placeholder, Purpose,
+    Skipped,
 };
 pub use launch::{
-    AccountPlan, DesktopPlan, EnvironmentPlan, FirewallRule, JobPlan, NetworkPlan, RestrictingKind, RestrictingSid, Stub,
-    TokenFlag, TokenRecipe, WfpAction, WfpCondition, WfpFilter, WfpPlan,
+    AccountPlan, DesktopPlan, EnvironmentPlan, FirewallRule, JobPlan, NetworkPlan, RestrictingKind,
+    RestrictingSid, Stub, TokenFlag, TokenRecipe, WfpAction, WfpCondition, WfpFilter, WfpPlan,
 };
 pub use limits::{Gap, GapKind, Limit, LimitKind, SingleWall, Wall, Walls};
 

@@ -55,7 +55,9 @@ pub enum PlanError {
         path: String,
     },
     /// There are more roots than a token should carry.
-    #[error("{count} writable roots; at most {most} can be active at once, because each adds a SID to the token")]
+    #[error(
+        "{count} writable roots; at most {most} can be active at once, because each adds a SID to the token"
+    )]
     TooManyRoots {
         /// How many.
         count: usize,

@@ -19,7 +19,8 @@ pub fn gaps(context: &Context<'_>, policy: &Policy, missing: &Missing) -> Vec<Ga
     if !context.labels {
         gap(
             GapKind::DeletionOutside,
-            "files outside the roots can be deleted and renamed where you have FILE_DELETE_CHILD on their folder",
+            "files outside the roots, and the roots themselves, can be deleted and renamed where you have FILE_DELETE_CHILD on \
+             their folder",
             Vec::new(),
             "move the roots to a volume with labels, or get WRITE_OWNER on them; --require deletion refuses such runs",
         );
@@ -52,7 +53,12 @@ pub fn gaps(context: &Context<'_>, policy: &Policy, missing: &Missing) -> Vec<Ga
         .filter(|path| context.tree.get(path).is_none())
         .collect();
     if !absent.is_empty() {
-        gap(GapKind::MissingName, "these deny_read paths do not exist, so nothing is denied", absent, "correct the path");
+        gap(
+            GapKind::MissingName,
+            "these deny_read paths do not exist, so nothing is denied",
+            absent,
+            "correct the path",
+        );
     }
     if context.tier == Tier::Elevated {
         creator_owner(context, &mut gap);
@@ -66,7 +72,8 @@ type Sink<'a> = dyn FnMut(GapKind, &str, Vec<WinPath>, &str) + 'a;
 /// What the account creates in a root that passes CREATOR OWNER on is the account's for good.
 fn creator_owner(context: &Context<'_>, gap: &mut Sink<'_>) {
     let passes_on = |path: &WinPath| {
-        let aces = context.tree.get(path).and_then(|node| node.descriptor.dacl()).map_or(&[][..], |acl| &acl.aces);
+        let aces =
+            context.tree.get(path).and_then(|node| node.descriptor.dacl()).map_or(&[][..], |acl| &acl.aces);
         aces.iter().any(|ace| {
             ace.kind() == AceKind::Allow
                 && ace.sid() == Some(&well_known::CREATOR_OWNER)
@@ -104,10 +111,20 @@ fn everywhere(context: &Context<'_>, policy: &Policy, gap: &mut Sink<'_>) {
             ),
         }
     }
+    if context.tier == Tier::Elevated {
+        gap(
+            GapKind::AccountRights,
+            "what the machine lets Users or the sandbox account itself read, and in a root write, it may, also where it is \
+             denied to you",
+            Vec::new(),
+            "name it in sandbox.deny_read",
+        );
+    }
     if context.tier == Tier::Unelevated {
         gap(
             GapKind::SameUser,
-            "programs of the same user that act on request are not stopped: scheduled tasks, WMI, COM servers",
+            "programs of the same user are within reach: they can be ended, and those that act on request (scheduled tasks, \
+             WMI, COM servers) are not stopped",
             Vec::new(),
             "run `codex-sandbox setup` for the elevated tier",
         );
@@ -172,6 +189,10 @@ fn everywhere_stricter(context: &Context<'_>, limit: &mut dyn FnMut(LimitKind, &
             Vec::new(),
         );
     } else {
-        limit(LimitKind::RestrictedToken, "Schannel does not work under the restricted token; OpenSSL does", Vec::new());
+        limit(
+            LimitKind::RestrictedToken,
+            "Schannel does not work under the restricted token; OpenSSL does",
+            Vec::new(),
+        );
     }
 }

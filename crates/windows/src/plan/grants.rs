@@ -4,12 +4,15 @@ use nt_security::ace::{Ace, AceKind};
 use nt_security::{AccessMask, Sid};
 
 use super::apply::{Edit, LabelEdit, NodeChanges, Step, walk};
-use super::context::{Context, Role};
+use super::capable::owner_depends_on_owning;
+use super::context::{Context, EVERYTHING, Role};
 use super::data::{
-    AceChange, AceSpec, Applies, By, Change, Effect, LabelChange, LabelSpec, Limit, LimitKind, Purpose, Skipped,
+    AceChange, AceSpec, Applies, By, Change, Effect, LabelChange, LabelSpec, Limit, LimitKind, Purpose,
+    Skipped, Tier,
 };
 use super::facts::NodeKind;
 use super::inherit;
+use super::open::plain_token;
 use super::path::WinPath;
 use super::refuse::is_ssh;
 use super::tree::TreeNode;
@@ -27,6 +30,8 @@ pub struct Grants {
     pub skipped: Vec<Skipped>,
     /// Where that makes the plan stricter.
     pub limits: Vec<Limit>,
+    /// Objects that someone else denies to the sandbox account.
+    denied: Vec<WinPath>,
 }
 
 /// Walks the described tree once and notes what each object must carry.
@@ -40,17 +45,20 @@ pub fn grants(context: &Context<'_>) -> Grants {
 impl Grants {
     fn step(&mut self, context: &Context<'_>, step: &Step<'_>) -> NodeChanges {
         let inside = context.role(step.path) != Role::Outside;
-        // What must not be read is closed whatever else it is: a label keeps out nobody but the command.
-        let left_alone = left_alone(step).filter(|_| inside && context.is_readable(step.path));
+        let reached = inside || context.tier == Tier::Elevated && step.path.components().any(is_ssh);
+        let left_alone = left_alone(context, step).filter(|_| reached);
         if let Some(reason) = left_alone {
-            self.skipped.push(Skipped { path: step.path.clone(), reason: reason.to_owned() });
+            self.skipped.push(Skipped { path: step.path.clone(), reason: reason.to_owned(), refuses: false });
             return NodeChanges { skip: true, ..NodeChanges::default() };
         }
         let Wanted { aces, label } = wanted(context, step);
         let stale = stale(context, step, &aces);
+        if context.tier == Tier::Elevated && denied_to_account(context, step.node) {
+            self.denied.push(step.path.clone());
+        }
         if inside && !step.editable {
             let reason = "its descriptor cannot be changed: WRITE_DAC is not granted".to_owned();
-            self.skipped.push(Skipped { path: step.path.clone(), reason });
+            self.skipped.push(Skipped { path: step.path.clone(), reason, refuses: true });
         }
         let mut changes = NodeChanges::default();
         for spec in stale {
@@ -65,6 +73,8 @@ impl Grants {
         }
         if let Some((label, purpose)) = label {
             changes.label = self.label(context, step, label, purpose);
+        } else if !inside {
+            changes.label = self.stale_label(context, step);
         }
         changes
     }
@@ -73,21 +83,52 @@ impl Grants {
         self.aces.push(AceChange { path: step.path.clone(), change, ace, purpose, by: By::Run });
     }
 
-    fn label(&mut self, context: &Context<'_>, step: &Step<'_>, label: LabelSpec, purpose: Purpose) -> LabelEdit {
+    fn label(
+        &mut self,
+        context: &Context<'_>,
+        step: &Step<'_>,
+        label: LabelSpec,
+        purpose: Purpose,
+    ) -> LabelEdit {
         let own = own_label(step.node);
-        let weaker = own.as_ref().is_some_and(|own| own.level > label.level || own.no_read_up && !label.no_read_up);
+        let weaker =
+            own.as_ref().is_some_and(|own| own.level > label.level || own.no_read_up && !label.no_read_up);
         if weaker && is_needed_elsewhere(context, step.path) {
-            self.limits.push(Limit {
-                kind: LimitKind::OtherPolicy,
-                what: "it stays as closed as another run that is going on needs it".to_owned(),
-                paths: vec![step.path.clone()],
-            });
+            self.needed_elsewhere(step.path);
             return LabelEdit::Leave;
         }
         let change = if own.as_ref() == Some(&label) { Change::Keep } else { Change::Add };
         let ace = label.ace(step.node.kind);
-        self.labels.push(LabelChange { path: step.path.clone(), change, label, purpose });
+        let replaces = own.filter(|_| change == Change::Add);
+        self.labels.push(LabelChange { path: step.path.clone(), change, label, replaces, purpose });
         LabelEdit::Set(ace)
+    }
+
+    /// A label against reading that another policy left outside this one's roots: it goes, unless a run still needs it.
+    fn stale_label(&mut self, context: &Context<'_>, step: &Step<'_>) -> LabelEdit {
+        let ours = |label: &LabelSpec| {
+            let text = label.ace(step.node.kind).to_string();
+            label.no_read_up && is_journalled(context, step.path, &text)
+        };
+        let Some(label) = own_label(step.node).filter(|label| ours(label) && context.is_readable(step.path))
+        else {
+            return LabelEdit::Leave;
+        };
+        if is_needed_elsewhere(context, step.path) {
+            self.needed_elsewhere(step.path);
+            return LabelEdit::Leave;
+        }
+        let (path, change, purpose) = (step.path.clone(), Change::Remove, Purpose::Stale);
+        self.labels.push(LabelChange { path, change, label, replaces: None, purpose });
+        LabelEdit::Remove
+    }
+
+    fn needed_elsewhere(&mut self, path: &WinPath) {
+        self.limits.push(Limit {
+            kind: LimitKind::OtherPolicy,
+            what: "it stays as closed as another run that is going on needs it".to_owned(),
+            paths: vec![path.clone()],
+        });
     }
 
     /// One limit for all objects that are left alone.
@@ -97,12 +138,24 @@ impl Grants {
             let what = "these objects are left as they are, so the command does not write them".to_owned();
             self.limits.push(Limit { kind: LimitKind::NotChanged, what, paths });
         }
+        if !self.denied.is_empty() {
+            let what = "an ACE denies these to the sandbox account, or to everyone it belongs to".to_owned();
+            let paths = std::mem::take(&mut self.denied);
+            self.limits.push(Limit { kind: LimitKind::AccountDenied, what, paths });
+        }
     }
 }
 
 /// Why propagation passes an object by.
-fn left_alone(step: &Step<'_>) -> Option<&'static str> {
-    if step.path.name().is_some_and(is_ssh) {
+fn left_alone(context: &Context<'_>, step: &Step<'_>) -> Option<&'static str> {
+    if context.tier == Tier::Elevated && owner_depends_on_owning(step.node, &context.baseline) {
+        return Some("you deny yourself the right to its descriptor, which you have as its owner only");
+    }
+    if !context.is_readable(step.path) {
+        // What must not be read is closed whatever else it is: a label keeps out nobody but the command.
+        return None;
+    }
+    if step.path.components().any(is_ssh) {
         return Some("OpenSSH refuses keys that another principal may read, so nothing is added below .ssh");
     }
     if step.node.is_hard_linked() {
@@ -112,6 +165,17 @@ fn left_alone(step: &Step<'_>) -> Option<&'static str> {
         return Some("it has no DACL: one ACE would turn \"everyone\" into \"only that SID\"");
     }
     None
+}
+
+/// Whether an explicit ACE that is not ours denies the sandbox account something.
+fn denied_to_account(context: &Context<'_>, node: &TreeNode) -> bool {
+    let account = plain_token(context);
+    let counts = |ace: &Ace| {
+        ace.kind() == AceKind::Deny
+            && !ace.is_inherited()
+            && ace.sid().is_some_and(|sid| account.denies(sid) && Some(*sid) != context.group)
+    };
+    node.descriptor.dacl().is_some_and(|acl| acl.aces.iter().any(counts))
 }
 
 fn has(node: &TreeNode, ace: &Ace) -> bool {
@@ -132,20 +196,26 @@ fn stale(context: &Context<'_>, step: &Step<'_>, wanted: &[(AceSpec, Purpose)]) 
     let state = &context.facts.state;
     let is_retired = |sid: &Sid| state.retired_sids.iter().any(|retired| retired.0 == *sid);
     let is_write_sid = |sid: &Sid| state.write_sids.iter().any(|known| known.sid.0 == *sid);
-    let inside = context.role(step.path) != Role::Outside && !is_needed_elsewhere(context, step.path);
-    let journalled = |ace: &Ace| {
-        let text = inherit::without_mark(ace).to_string();
-        state.journal.iter().any(|entry| entry.path == *step.path && same_ace(&entry.ace, &text))
-    };
+    let inside = context.role(step.path) != Role::Outside;
+    let needed = is_needed_elsewhere(context, step.path);
+    // Outside, what belongs to the root of another policy stays; what only kept that policy from reading goes.
+    let denies_reading = |ace: &Ace| ace.kind() == AceKind::Deny && ace.mask() == EVERYTHING;
+    let journalled = |ace: &Ace| is_journalled(context, step.path, &inherit::without_mark(ace).to_string());
     let is_wanted = |ace: &Ace| wanted.iter().any(|(spec, _)| spec.ace(step.node.kind) == *ace);
     let is_stale = |ace: &&Ace| {
         let Some(sid) = ace.sid() else { return false };
         !ace.is_inherited()
             && !is_wanted(ace)
-            && (is_retired(sid) || inside && !is_write_sid(sid) && journalled(ace))
+            && (is_retired(sid)
+                || (inside || denies_reading(ace)) && !needed && !is_write_sid(sid) && journalled(ace))
     };
     let aces = step.node.descriptor.dacl().map_or(&[][..], |acl| &acl.aces);
     aces.iter().filter(is_stale).filter_map(|ace| spec_of(ace, context)).collect()
+}
+
+fn is_journalled(context: &Context<'_>, path: &WinPath, ace: &str) -> bool {
+    let journal = &context.facts.state.journal;
+    journal.iter().any(|entry| entry.path == *path && same_ace(&entry.ace, ace))
 }
 
 fn same_ace(journalled: &str, present: &str) -> bool {
@@ -160,8 +230,6 @@ fn spec_of(ace: &Ace, context: &Context<'_>) -> Option<AceSpec> {
         _ => return None,
     };
     let sid = *ace.sid()?;
-    let applies = [Applies::This, Applies::Folders, Applies::Tree]
-        .into_iter()
-        .find(|applies| applies.flags(NodeKind::Folder) == ace.flags())?;
+    let applies = Applies::ALL.into_iter().find(|applies| applies.flags(NodeKind::Folder) == ace.flags())?;
     Some(AceSpec::new(effect, sid.into(), &sid_name(&sid, context.facts), AccessMask(ace.mask().0), applies))
 }

@@ -2,7 +2,7 @@
 
 use nt_security::ace::{Ace, AceFlags, AceKind};
 use nt_security::inherit::{ChildKind, Creation, new_child, propagate};
-use nt_security::{Acl, AclField, ObjectType, SecurityDescriptor, Token};
+use nt_security::{Acl, AclField, Control, ObjectType, SecurityDescriptor, Token};
 
 use super::facts::NodeKind;
 
@@ -61,13 +61,40 @@ pub fn add_explicit(descriptor: &mut SecurityDescriptor, ace: Ace) {
     let explicit_deny = |ace: &&Ace| ace.kind() == AceKind::Deny && !ace.is_inherited();
     let at = if is_deny { 0 } else { acl.aces.iter().take_while(explicit_deny).count() };
     acl.aces.insert(at, ace);
+    // Otherwise copies on what is created later would look explicit.
+    descriptor.control |= Control::DACL_AUTO_INHERITED;
 }
 
-/// Puts inherited copies in front of what the DACL inherits already, behind what is explicit.
-pub fn add_inherited(descriptor: &mut SecurityDescriptor, copies: Vec<Ace>) {
+/// Puts inherited copies where they stand in what `parent` passes on now: behind what comes from a nearer folder, in front
+/// of what comes from one further up.
+pub fn add_inherited(
+    descriptor: &mut SecurityDescriptor,
+    parent: &SecurityDescriptor,
+    kind: NodeKind,
+    new: &[Ace],
+) {
+    let heir = SecurityDescriptor {
+        owner: descriptor.owner,
+        group: descriptor.group,
+        dacl: AclField::List(Acl::default()),
+        ..Default::default()
+    };
+    let order = propagate(parent, &heir, child_kind(kind), &ObjectType::File.mapping());
     let AclField::List(acl) = &mut descriptor.dacl else { return };
-    let at = acl.aces.iter().position(Ace::is_inherited).unwrap_or(acl.aces.len());
-    acl.aces.splice(at..at, copies);
+    if new.is_empty() {
+        return;
+    }
+    let mut at = acl.aces.iter().position(Ace::is_inherited).unwrap_or(acl.aces.len());
+    for ace in order.dacl().map_or(&[][..], |acl| &acl.aces) {
+        let known = acl.aces.iter().skip(at).position(|old| old == ace);
+        if let Some(further) = known {
+            at += further + 1;
+        } else if new.contains(ace) {
+            acl.aces.insert(at, ace.clone());
+            at += 1;
+        }
+    }
+    descriptor.control |= Control::DACL_AUTO_INHERITED;
 }
 
 /// Sets the explicit label, or takes it away; other ACEs of the SACL stay.
@@ -76,6 +103,7 @@ pub fn set_label(descriptor: &mut SecurityDescriptor, label: Option<Ace>) {
     let is_own = |ace: &Ace| ace.kind() == AceKind::MandatoryLabel && !ace.is_inherited();
     let rest = old.into_iter().filter(|ace| !is_own(ace));
     descriptor.sacl = AclField::List(label.into_iter().chain(rest).collect());
+    descriptor.control |= Control::SACL_AUTO_INHERITED;
 }
 
 /// Replaces the inherited label.

@@ -37,7 +37,8 @@ impl HostPolicy {
 /// # Errors
 /// [`PlanError`] for paths that are no text, and for deny-read paths that are not local.
 pub fn resolve(policy: &Policy, facts: &Facts, tree: &Tree) -> Result<Intent, PlanError> {
-    let resolver = Resolver { policy, facts, tree, cwd: locate(&facts.cwd, None, facts, tree).ok().map(|l| l.path) };
+    let resolver =
+        Resolver { policy, facts, tree, cwd: locate(&facts.cwd, None, facts, tree).ok().map(|l| l.path) };
     let deny_read = resolver.deny_read()?;
     let mut roots = resolver.asked_roots()?;
     cover(&mut roots, &deny_read);
@@ -75,7 +76,12 @@ pub fn resolve(policy: &Policy, facts: &Facts, tree: &Tree) -> Result<Intent, Pl
 /// never granted.
 fn wanted_roots(roots: &[RootPlan]) -> Vec<WinPath> {
     let is_root = |root: &&RootPlan| !matches!(root.kind, RootKind::PrivateTemp | RootKind::GitDir);
-    roots.iter().filter(is_root).filter(|root| root.state == RootState::Granted).filter_map(|root| root.path.clone()).collect()
+    roots
+        .iter()
+        .filter(is_root)
+        .filter(|root| root.state == RootState::Granted)
+        .filter_map(|root| root.path.clone())
+        .collect()
 }
 
 fn candidates(roots: &[RootPlan]) -> impl Iterator<Item = &WinPath> {
@@ -85,7 +91,9 @@ fn candidates(roots: &[RootPlan]) -> impl Iterator<Item = &WinPath> {
 /// A root inside another is covered by it, unless a deny-read path lies between them.
 fn cover(roots: &mut [RootPlan], deny_read: &[Located]) {
     for at in 0..roots.len() {
-        let Some(path) = roots[at].path.clone().filter(|_| roots[at].state == RootState::Granted) else { continue };
+        let Some(path) = roots[at].path.clone().filter(|_| roots[at].state == RootState::Granted) else {
+            continue;
+        };
         let between = |outer: &WinPath| {
             deny_read.iter().any(|denied| denied.path.is_in(outer) && path.is_below(&denied.path))
         };
@@ -154,9 +162,12 @@ impl Resolver<'_> {
         let not_unicode = || PlanError::NotUnicode { path: written.path.to_string_lossy().into_owned() };
         let text = written.path.to_str().ok_or_else(not_unicode)?;
         let home = text.strip_prefix('~').filter(|rest| rest.is_empty() || rest.starts_with(['/', '\\']));
-        let text = home.map_or_else(|| text.to_owned(), |rest| format!("{}{rest}", self.facts.folders.profile));
+        let text =
+            home.map_or_else(|| text.to_owned(), |rest| format!("{}{rest}", self.facts.folders.profile));
         let base = match &written.origin {
-            Origin::File { path, .. } => path.to_str().and_then(|file| WinPath::absolute(file).ok()?.parent()),
+            Origin::File { path, .. } => {
+                path.to_str().and_then(|file| WinPath::absolute(file).ok()?.parent())
+            }
             _ => None,
         };
         Ok((text, base.or_else(|| self.cwd.clone())))
@@ -215,5 +226,6 @@ fn main_git_dir(dir: &WinPath) -> WinPath {
 
 /// FNV-1a with 64 bits: a short name for a path, not a secret.
 fn fnv1a(text: &str) -> u64 {
-    text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
+    text.bytes()
+        .fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
 }

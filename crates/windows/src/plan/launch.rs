@@ -6,8 +6,8 @@ use nt_security::{AccessMask, Sid, well_known};
 
 use super::context::Context;
 use super::data::{
-    AccountPlan, AceSpec, Applies, DesktopPlan, Effect, JobPlan, RestrictingKind, RestrictingSid, Tier, TokenFlag,
-    TokenRecipe,
+    AccountPlan, AceSpec, Applies, DesktopPlan, Effect, JobPlan, RestrictingKind, RestrictingSid, Tier,
+    TokenFlag, TokenRecipe,
 };
 use super::facts::Facts;
 use super::words::{level_name, sid_name};
@@ -35,7 +35,8 @@ pub fn account(policy: &Policy, tier: Tier, facts: &Facts) -> AccountPlan {
             name: facts.user.name.clone(),
             sid: facts.user.sid,
             group: None,
-            start: "CreateProcessAsUserW with a restricted copy of the launcher's own primary token".to_owned(),
+            start: "CreateProcessAsUserW with a restricted copy of the launcher's own primary token"
+                .to_owned(),
         },
     }
 }
@@ -52,7 +53,9 @@ pub fn token(context: &Context<'_>, run_sid: Sid) -> TokenRecipe {
         .granted
         .iter()
         .rev()
-        .map(|root| restricting(RestrictingKind::WriteSid, Some(root.sid), &format!("writes in {}", root.path)))
+        .map(|root| {
+            restricting(RestrictingKind::WriteSid, Some(root.sid), &format!("writes in {}", root.path))
+        })
         .collect();
     list.push(restricting(RestrictingKind::RunSid, Some(run_sid), "objects of this run's own processes"));
     list.push(restricting(RestrictingKind::Marker, Some(context.marker), "denies on open folders name it"));
@@ -61,7 +64,11 @@ pub fn token(context: &Context<'_>, run_sid: Sid) -> TokenRecipe {
         Tier::Elevated => None,
     };
     list.push(restricting(RestrictingKind::Logon, logon, "window station, desktop and session objects"));
-    list.push(restricting(RestrictingKind::Everyone, Some(well_known::EVERYONE), "common objects grant Everyone"));
+    list.push(restricting(
+        RestrictingKind::Everyone,
+        Some(well_known::EVERYONE),
+        "common objects grant Everyone",
+    ));
     if context.tier == Tier::Elevated {
         let why = "named pipes with default security, and programs that make objects for their own user";
         list.push(restricting(RestrictingKind::Account, Some(context.account), why));

@@ -63,7 +63,12 @@ pub enum LocateError {
 ///
 /// # Errors
 /// [`LocateError`].
-pub fn locate(typed: &str, base: Option<&WinPath>, facts: &Facts, tree: &Tree) -> Result<Located, LocateError> {
+pub fn locate(
+    typed: &str,
+    base: Option<&WinPath>,
+    facts: &Facts,
+    tree: &Tree,
+) -> Result<Located, LocateError> {
     let mut search = Search { typed, facts, tree, steps: Vec::new(), links: 0 };
     let (path, stream) = search.local(parse(typed, base)?)?;
     let path = search.follow(&path)?;
@@ -84,7 +89,8 @@ impl Search<'_> {
         match parsed {
             Parsed::Drive { path, stream } => Ok((path, stream)),
             Parsed::Volume { volume, rest } => {
-                let by_guid = |known: &&Volume| known.guid.as_deref().is_some_and(|guid| same_name(guid, &volume));
+                let by_guid =
+                    |known: &&Volume| known.guid.as_deref().is_some_and(|guid| same_name(guid, &volume));
                 let Some(known) = self.facts.volumes.iter().find(by_guid) else {
                     return Err(self.elsewhere(Parsed::Volume { volume, rest }));
                 };
@@ -105,7 +111,8 @@ impl Search<'_> {
         let mut rest: Vec<String> = path.components().map(str::to_owned).rev().collect();
         while let Some(name) = rest.pop() {
             let next = at.join(&self.real_name(&at, &name));
-            let link = self.tree.get(&next).filter(|node| node.kind.is_link()).and_then(|node| node.target.clone());
+            let link =
+                self.tree.get(&next).filter(|node| node.kind.is_link()).and_then(|node| node.target.clone());
             let Some(target) = link else {
                 at = next;
                 continue;

@@ -5,8 +5,8 @@ use codex_sandbox_policy::Policy;
 use nt_security::Sid;
 
 use super::data::{
-    EnvironmentPlan, FirewallRule, HostPolicy, NetworkPlan, RootKind, RootPlan, RootState, Stub, Tier, Variables,
-    WfpAction, WfpCondition, WfpFilter, WfpPlan,
+    EnvironmentPlan, FirewallRule, HostPolicy, NetworkPlan, RootKind, RootPlan, RootState, Stub, Tier,
+    Variables, WfpAction, WfpCondition, WfpFilter, WfpPlan,
 };
 use super::facts::Facts;
 use super::path::WinPath;
@@ -60,7 +60,8 @@ fn firewall(policy: &Policy, offline: &Sid) -> Vec<FirewallRule> {
 /// Windows Firewall does not look at loopback; these filters do (windows-facts §14).
 fn wfp(policy: &Policy, offline: &Sid) -> WfpPlan {
     let user = WfpCondition::User { sddl: format!("O:LSD:(A;;CC;;;{offline})") };
-    let name = |what: &str, layer: &str| format!("{} offline: {what} ({layer})", policy.windows_account_prefix);
+    let name =
+        |what: &str, layer: &str| format!("{} offline: {what} ({layer})", policy.windows_account_prefix);
     let mut filters = Vec::new();
     for layer in ["ALE_AUTH_CONNECT_V4", "ALE_AUTH_CONNECT_V6"] {
         let (from, to) = PROXY_PORTS;
@@ -118,7 +119,8 @@ pub fn environment(host: &HostPolicy, roots: &[RootPlan], tier: Tier, facts: &Fa
             path_first.push(stub_folder(facts));
         }
     }
-    let temp = roots.iter().find(|root| root.kind == RootKind::PrivateTemp && root.state == RootState::Granted);
+    let temp =
+        roots.iter().find(|root| root.kind == RootKind::PrivateTemp && root.state == RootState::Granted);
     if let Some(path) = temp.and_then(|root| root.path.as_ref()) {
         for name in ["TEMP", "TMP", "TMPDIR"] {
             set.insert(name.to_owned(), path.to_string());

@@ -8,7 +8,8 @@ use nt_security::{AccessMask, ObjectType, Sid, Token, well_known};
 use super::apply::allows;
 use super::context::{Context, Role, WRITES};
 use super::data::{
-    AceChange, AceSpec, Applies, By, Change, Effect, Gap, GapKind, Purpose, SingleWall, Tier, Wall,
+    AceChange, AceSpec, Applies, By, Change, Effect, Gap, GapKind, Limit, LimitKind, Purpose, SingleWall,
+    Skipped, Tier, Wall,
 };
 use super::path::WinPath;
 use super::tree::{Tree, TreeNode};
@@ -25,6 +26,8 @@ pub struct Open {
     pub folders: Vec<WinPath>,
     /// Objects inside that nothing closes.
     pub unreachable: Vec<WinPath>,
+    /// Writable objects with a label above the command.
+    pub labelled: Vec<WinPath>,
 }
 
 impl Open {
@@ -38,7 +41,9 @@ impl Open {
         };
         let unreachable = Gap {
             kind: GapKind::Unreachable,
-            what: "the policy closes these objects, and their descriptors cannot be changed".to_owned(),
+            what: "these objects are open to everyone, and their descriptors cannot be changed: the command may write \
+                   them, or change who may"
+                .to_owned(),
             paths: self.unreachable.clone(),
             remedy: "take ownership of them, or give them a DACL".to_owned(),
         };
@@ -46,13 +51,25 @@ impl Open {
     }
 }
 
+impl Open {
+    /// Where a label that is not ours is in the way.
+    pub fn limit(&self) -> Option<Limit> {
+        let what = "these objects have a label above the command, which could not be changed".to_owned();
+        let paths = self.labelled.clone();
+        (!paths.is_empty()).then_some(Limit { kind: LimitKind::Labelled, what, paths })
+    }
+}
+
 /// Looks at every described object, as it is after the grants.
-pub fn open(context: &Context<'_>, after: &Tree) -> Open {
+pub fn open(context: &Context<'_>, after: &Tree, skipped: &[Skipped]) -> Open {
     let mut open = Open::default();
     for (path, node) in after.iter().filter(|(_, node)| !node.kind.is_link()) {
         match context.role(path) {
             Role::Outside => open.outside(context, path, node),
-            role => open.inside(context, path, node, role),
+            role => {
+                let left_alone = skipped.iter().any(|skipped| skipped.path == *path);
+                open.inside(context, path, node, role, left_alone);
+            }
         }
     }
     open
@@ -79,17 +96,22 @@ fn second_check_writes(context: &Context<'_>, node: &TreeNode) -> bool {
             && sids.contains(sid)
             && (*sid != well_known::OWNER_RIGHTS || is_sandbox_owner)
     };
-    let owner_without_limit = context.tier == Tier::Elevated && is_sandbox_owner;
-    owner_without_limit || acl.aces.iter().any(|ace| counts(&ace))
+    owner_passes(context, node) || acl.aces.iter().any(|ace| counts(&ace))
+}
+
+/// Whether the owner's implicit rights are the command's, because it passes both checks as the owner.
+fn owner_passes(context: &Context<'_>, node: &TreeNode) -> bool {
+    let limits = |ace: &Ace| !ace.is_inherit_only() && ace.sid() == Some(&well_known::OWNER_RIGHTS);
+    let limited = node.descriptor.dacl().is_none_or(|acl| acl.aces.iter().any(limits));
+    let passes = node.descriptor.owner.is_some_and(|owner| context.second_check_sids().contains(&owner));
+    passes && !limited
 }
 
 /// The token of the command before restricting SIDs.
 pub fn plain_token(context: &Context<'_>) -> Token {
     match context.tier {
         Tier::Unelevated => context.baseline.clone(),
-        Tier::Elevated => {
-            super::tokens::account(context.account, context.group, super::launch::RUNNER_LOGON)
-        }
+        Tier::Elevated => super::tokens::account(context.account, context.group, super::launch::RUNNER_LOGON),
     }
 }
 
@@ -137,32 +159,52 @@ impl Open {
             (Tier::Elevated, Some(group)) => group,
             _ => context.marker,
         };
-        let wanted = [
-            (deletes, context.deleter(), AccessMask::FILE_DELETE_CHILD, Applies::Folders),
-            (writes, writer, WRITES, Applies::Tree),
-        ];
-        for (_, who, mask, applies) in wanted.into_iter().filter(|(is_wanted, ..)| *is_wanted) {
-            let name = if who == context.marker { "marker SID".to_owned() } else { sid_name(&who, context.facts) };
+        let mut wanted = Vec::new();
+        if deletes {
+            wanted.push((Effect::Deny, context.deleter(), AccessMask::FILE_DELETE_CHILD, Applies::Folders));
+        }
+        if writes {
+            wanted.push((Effect::Deny, writer, WRITES, Applies::Tree));
+        }
+        if owner_passes(context, node) {
+            let (user, owners) = (context.facts.user.sid.0, AccessMask::READ_CONTROL | AccessMask::WRITE_DAC);
+            wanted.push((Effect::Allow, well_known::OWNER_RIGHTS, AccessMask::READ_CONTROL, Applies::This));
+            wanted.push((Effect::Allow, user, owners, Applies::This));
+        }
+        for (effect, who, mask, applies) in wanted {
+            let name =
+                if who == context.marker { "marker SID".to_owned() } else { sid_name(&who, context.facts) };
             let applies = if node.is_folder() { applies } else { Applies::This };
-            let ace = AceSpec::new(Effect::Deny, who.into(), &name, mask, applies);
+            let ace = AceSpec::new(effect, who.into(), &name, mask, applies);
             let present = node.descriptor.dacl().is_some_and(|acl| acl.aces.contains(&ace.ace(node.kind)));
             let change = if present { Change::Keep } else { Change::Add };
             self.aces.push(AceChange { path: path.clone(), change, ace, purpose: Purpose::OpenFolder, by });
         }
-        if self.single.iter().all(|wall| wall.holds != Wall::Dacl || !path.is_in(&wall.path)) && context.labels {
+        if self.single.iter().all(|wall| wall.holds != Wall::Dacl || !path.is_in(&wall.path))
+            && context.labels
+        {
             let why = format!("it is labelled {}", super::words::level_name(node.descriptor.label().level));
             self.single.push(SingleWall { holds: Wall::Dacl, path: path.clone(), why });
         }
     }
 
     /// Closed objects, folders that must stay where they are, and folders that hold something closed.
-    fn inside(&mut self, context: &Context<'_>, path: &WinPath, node: &TreeNode, role: Role<'_>) {
+    fn inside(
+        &mut self,
+        context: &Context<'_>,
+        path: &WinPath,
+        node: &TreeNode,
+        role: Role<'_>,
+        left_alone: bool,
+    ) {
         let closed = matches!(role, Role::Closed { .. });
         let matters = closed || context.pinned.contains(path) || matches!(role, Role::GitDir(_));
-        let editable = context.editors.may(By::Run, &node.descriptor, AccessMask::WRITE_DAC);
-        let reached = editable && !node.has_null_dacl() && !node.is_hard_linked() && !in_ssh(path);
+        let reached = !left_alone && !node.has_null_dacl() && !node.is_hard_linked();
         let label = label_holds(context, node);
-        if matters && !reached && (second_check_writes(context, node) || deletes_children(context, node)) {
+        if label && !closed {
+            self.labelled.push(path.clone());
+        }
+        if !reached && (second_check_writes(context, node) || matters && deletes_children(context, node)) {
             if label {
                 let why = "its DACL cannot be changed".to_owned();
                 self.single.push(SingleWall { holds: Wall::Label, path: path.clone(), why });
@@ -175,8 +217,4 @@ impl Open {
             self.single.push(SingleWall { holds: Wall::Dacl, path: path.clone(), why });
         }
     }
-}
-
-fn in_ssh(path: &WinPath) -> bool {
-    path.components().any(super::refuse::is_ssh)
 }

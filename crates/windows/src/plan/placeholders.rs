@@ -57,7 +57,8 @@ impl Missing {
     fn names_in(&mut self, folder: &WinPath, policy: &HostPolicy, rules: &Rules, tree: &Tree) {
         for name in policy.protected.iter().filter(|name| !name.eq_ignore_ascii_case(".git")) {
             let path = folder.join(name);
-            let is_protected = matches!(rules.decide(&path).rule, Rule::Protected { path: at, .. } if at == path);
+            let is_protected =
+                matches!(rules.decide(&path).rule, Rule::Protected { path: at, .. } if at == path);
             if is_protected && tree.get(&path).is_none() {
                 self.placeholders.push(Placeholder { path, kind: NodeKind::Folder });
             }
@@ -113,5 +114,6 @@ fn git_dirs(policy: &HostPolicy, rules: &Rules, granted: &[WinPath], tree: &Tree
 /// Whether a folder is `modules\…` of a git directory.
 fn is_module(dir: &WinPath, rules: &Rules) -> bool {
     let Rule::GitData { path: git } = rules.decide(dir).rule else { return false };
-    dir.below(&git).and_then(|rest| rest.first().map(|first| first.eq_ignore_ascii_case("modules"))) == Some(true)
+    dir.below(&git).and_then(|rest| rest.first().map(|first| first.eq_ignore_ascii_case("modules")))
+        == Some(true)
 }

@@ -6,10 +6,12 @@ use super::apply::allows;
 use super::context::{Context, READ_EXECUTE, Role, SEE_FOLDER};
 use super::data::{AceChange, AceSpec, Applies, By, Change, Effect, Limit, LimitKind, Purpose};
 use super::facts::NodeKind;
+use super::inherit;
 use super::locate::locate;
 use super::open::plain_token;
 use super::path::WinPath;
 use super::tree::TreeNode;
+use super::wanted::{missing, user_rights};
 use super::words::sid_name;
 
 /// Secrets below the profile that the sandbox accounts do not get, whatever the user may read.
@@ -53,7 +55,9 @@ pub struct Reads {
 
 /// Plans the read grants of the elevated tier.
 pub fn reads(context: &Context<'_>) -> Reads {
-    let mut planner = Planner { context, account: plain_token(context), out: Reads::default(), covered: Vec::new() };
+    let account = plain_token(context);
+    let (out, none) = (Reads::default(), Vec::new);
+    let mut planner = Planner { context, account, out, covered: none(), granted: none(), split: none() };
     let folders = &context.facts.folders;
     for system in folders.program_files.iter().chain([&folders.windows, &folders.program_data]) {
         planner.tree(system, By::Setup);
@@ -72,48 +76,79 @@ struct Planner<'a, 'c> {
     /// The account's token before restricting SIDs.
     account: Token,
     out: Reads,
-    /// Trees that are given as a whole.
+    /// Trees that are readable as a whole.
     covered: Vec<WinPath>,
+    /// Those of them that an ACE of ours makes readable.
+    granted: Vec<WinPath>,
+    /// Folders of which only some content is given.
+    split: Vec<WinPath>,
 }
 
 impl Planner<'_, '_> {
     /// A folder with everything below, unless it is readable already.
     fn tree(&mut self, path: &WinPath, by: By) {
         let Some(node) = self.context.tree.get(path) else { return };
-        if !self.context.is_readable(path) || self.is_covered(path) {
+        let is_root = self.context.role(path) != Role::Outside;
+        let yours = allows(&self.context.baseline, &node.descriptor, READ_EXECUTE);
+        if !self.context.is_readable(path) || self.is_covered(path) || is_root || !yours {
             return;
         }
         if !allows(&self.account, &node.descriptor, READ_EXECUTE) {
             self.ace(path, node, READ_EXECUTE, Applies::Tree, Purpose::ReadGrant, by);
+            self.granted.push(path.clone());
+            self.narrow(path, path, node, by);
         }
         self.covered.push(path.clone());
         self.protected_below(path, by);
     }
 
-    /// Objects whose DACL is protected inherit nothing: each is given what the user has (field report 7).
+    /// Below a tree: objects whose DACL is protected inherit nothing, and each is given what the user has (field report
+    /// 7); objects that the user may not read are not given.
     fn protected_below(&mut self, path: &WinPath, by: By) {
         let tree = &self.context.tree;
-        let inherits_nothing =
-            |node: &TreeNode| node.descriptor.control.contains(Control::DACL_PROTECTED) && !node.kind.is_link();
-        let within: Vec<WinPath> = tree
+        let within: Vec<(WinPath, &TreeNode)> = tree
             .within(path)
             .skip(1)
-            .filter(|(at, node)| inherits_nothing(node) && !self.is_secret(at) && self.context.is_readable(at))
-            .map(|(at, _)| at.clone())
+            .filter(|(at, node)| {
+                let inside = self.context.role(at) != Role::Outside;
+                !node.kind.is_link() && !inside && !self.is_secret(at) && self.context.is_readable(at)
+            })
+            .map(|(at, node)| (at.clone(), node))
             .collect();
-        for at in within {
-            let Some(node) = tree.get(&at) else { continue };
-            let user_reads = allows(&self.context.baseline, &node.descriptor, READ_EXECUTE);
-            if user_reads && !allows(&self.account, &node.descriptor, READ_EXECUTE) {
+        let given = self.granted.contains(path);
+        for (at, node) in within {
+            let yours = allows(&self.context.baseline, &node.descriptor, READ_EXECUTE);
+            let accounts = allows(&self.account, &node.descriptor, READ_EXECUTE);
+            let inherits_nothing = node.descriptor.control.contains(Control::DACL_PROTECTED);
+            if inherits_nothing && yours && !accounts {
                 self.ace(&at, node, READ_EXECUTE, Applies::Tree, Purpose::ReadGrant, by);
             }
+            if given && !inherits_nothing {
+                self.narrow(path, &at, node, by);
+            }
+        }
+    }
+
+    /// What the user may not read is not given either, here and on what the facts do not list below.
+    fn narrow(&mut self, tree: &WinPath, path: &WinPath, node: &TreeNode, by: By) {
+        let lacks = AccessMask::FILE_READ_DATA | AccessMask::FILE_READ_EA | AccessMask::FILE_EXECUTE;
+        for (mask, applies) in missing(self.context, path).denies(lacks, node.is_folder()) {
+            self.change(path, node, Effect::Deny, mask, applies, Purpose::Narrow, by);
+        }
+        let above = path.ancestors().skip(1).take_while(|at| at.is_in(tree));
+        let narrowed =
+            above.map(|at| missing(self.context, &at).below()).any(|below| below.intersects(lacks));
+        let rights = user_rights(self.context, path) & READ_EXECUTE;
+        if narrowed && rights.intersects(lacks) {
+            self.ace(path, node, rights, Applies::Tree, Purpose::ReadGrant, by);
         }
     }
 
     /// A folder on the way: list, traverse, attributes, for it alone.
     fn folder(&mut self, path: &WinPath, by: By) {
         let Some(node) = self.context.tree.get(path) else { return };
-        let has = allows(&self.account, &node.descriptor, SEE_FOLDER);
+        let has = allows(&self.account, &node.descriptor, SEE_FOLDER)
+            || !allows(&self.context.baseline, &node.descriptor, SEE_FOLDER);
         let known = self.out.aces.iter().any(|ace| ace.path == *path);
         if !has && !known && !self.is_covered(path) && self.context.is_readable(path) {
             self.ace(path, node, SEE_FOLDER, Applies::This, Purpose::Ancestor, by);
@@ -122,6 +157,7 @@ impl Planner<'_, '_> {
 
     /// What stands in a folder: as a whole, or where a secret lies below, folder by folder.
     fn children(&mut self, folder: &WinPath) {
+        self.split.push(folder.clone());
         let children: Vec<(WinPath, NodeKind, bool)> = self
             .context
             .tree
@@ -129,12 +165,14 @@ impl Planner<'_, '_> {
             .map(|(path, node)| (path.clone(), node.kind, node.cloud))
             .collect();
         for (path, kind, cloud) in children {
-            let left_alone = kind.is_link() || cloud || self.is_secret(&path);
+            let is_state = path == self.context.facts.folders.state;
+            let left_alone = kind.is_link() || cloud || self.is_secret(&path) && !is_state;
             if left_alone {
                 continue;
             }
             let holds_secret = self.secrets().any(|secret| secret.is_below(&path));
-            let holds_state = self.context.facts.folders.state.is_below(&path);
+            let state = &self.context.facts.folders.state;
+            let holds_state = state.is_in(&path) || path == state.join("tmp");
             if kind == NodeKind::Folder && (holds_secret || holds_state) {
                 self.folder(&path, By::Setup);
                 self.children(&path);
@@ -198,14 +236,37 @@ impl Planner<'_, '_> {
             || path.is_in(state) && !open.iter().any(|open| path.is_in(open))
     }
 
-    fn ace(&mut self, path: &WinPath, node: &TreeNode, mask: AccessMask, applies: Applies, purpose: Purpose, by: By) {
+    fn ace(
+        &mut self,
+        path: &WinPath,
+        node: &TreeNode,
+        mask: AccessMask,
+        applies: Applies,
+        purpose: Purpose,
+        by: By,
+    ) {
+        self.change(path, node, Effect::Allow, mask, applies, purpose, by);
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "one ACE has that many parts")]
+    fn change(
+        &mut self,
+        path: &WinPath,
+        node: &TreeNode,
+        effect: Effect,
+        mask: AccessMask,
+        applies: Applies,
+        purpose: Purpose,
+        by: By,
+    ) {
         let Some(group) = self.context.group else { return };
-        if node.is_hard_linked() || node.has_null_dacl() {
+        let may = self.context.editors.may(by, &node.descriptor, AccessMask::WRITE_DAC);
+        if !may || node.is_hard_linked() || node.has_null_dacl() {
             return;
         }
         let applies = if node.is_folder() { applies } else { Applies::This };
         let name = sid_name(&group, self.context.facts);
-        let ace = AceSpec::new(Effect::Allow, group.into(), &name, mask, applies);
+        let ace = AceSpec::new(effect, group.into(), &name, mask, applies);
         self.out.aces.push(AceChange { path: path.clone(), change: Change::Add, ace, purpose, by });
     }
 
@@ -225,16 +286,33 @@ impl Planner<'_, '_> {
             }
             let given = self.out.aces.iter().any(|ace| ace.path == *path);
             let list = if self.is_secret(path) { &mut secrets } else { &mut others };
-            let reached = self.is_covered(path) && self.may_reach(path, node);
+            let reached = self.may_reach(path, node);
             if !given && !reached && !list.iter().any(|above: &WinPath| path.is_in(above)) {
                 list.push(path.clone());
             }
         }
+        for (path, node) in described.iter().filter(|(_, node)| node.kind == NodeKind::Folder) {
+            let file = inherit::created(&node.descriptor, NodeKind::File, &self.context.baseline);
+            let unlisted = TreeNode::plain(NodeKind::File, file);
+            let is_root = self.context.role(path) != Role::Outside;
+            if !is_root && unreadable(&unlisted) && !self.may_reach(path, node) && !self.split.contains(path)
+            {
+                self.split.push(path.clone());
+            }
+        }
         let limit = |kind, what: &str, paths| Limit { kind, what: what.to_owned(), paths };
         let secrets = limit(LimitKind::Secret, "the sandbox accounts are not given these secrets", secrets);
-        let others =
-            limit(LimitKind::NotReadable, "you may read these, and the sandbox accounts are not given them", others);
-        self.out.limits.extend([secrets, others].into_iter().filter(|limit| !limit.paths.is_empty()));
+        let others = limit(
+            LimitKind::NotReadable,
+            "you may read these, and the sandbox accounts are not given them",
+            others,
+        );
+        let new = limit(
+            LimitKind::NotYetReadable,
+            "what appears directly in these folders is readable when the worker has looked at it",
+            self.split.clone(),
+        );
+        self.out.limits.extend([secrets, others, new].into_iter().filter(|limit| !limit.paths.is_empty()));
     }
 
     /// Whether an inherited grant comes to an object.
@@ -248,8 +326,11 @@ impl Planner<'_, '_> {
                 && !path.components().any(super::refuse::is_ssh)
                 && !node.descriptor.control.contains(Control::DACL_PROTECTED)
         };
-        let Some(tree) = self.covered.iter().find(|tree| path.is_in(tree)) else { return false };
+        let Some(tree) = self.granted.iter().find(|tree| path.is_in(tree)) else { return false };
         let above = path.ancestors().take_while(|at| at.is_below(tree));
-        passes(path, node) && above.filter_map(|at| self.context.tree.get(&at).map(|n| (at, n))).all(|(at, n)| passes(&at, n))
+        passes(path, node)
+            && above
+                .filter_map(|at| self.context.tree.get(&at).map(|n| (at, n)))
+                .all(|(at, n)| passes(&at, n))
     }
 }

@@ -26,7 +26,9 @@ fn elsewhere(typed: &str, parsed: &Parsed) -> Refusal {
     match parsed {
         Parsed::Unc { .. } => refusal(
             "root-is-share",
-            format!("{typed} is a network share: its access checks are made by another machine, which knows no SID of ours"),
+            format!(
+                "{typed} is a network share: its access checks are made by another machine, which knows no SID of ours"
+            ),
             "work on a local copy",
         ),
         Parsed::Wsl { .. } => refusal(
@@ -72,7 +74,11 @@ fn place(path: &WinPath, facts: &Facts) -> Option<Refusal> {
             return Some(refusal("root-in-state", format!("{path} is in our state folder {state}"), remedy));
         }
         if state.is_below(path) {
-            return Some(refusal("root-holds-state", format!("{path} holds our state folder {state}"), smaller));
+            return Some(refusal(
+                "root-holds-state",
+                format!("{path} holds our state folder {state}"),
+                smaller,
+            ));
         }
     }
     let mut system = folders.program_files.iter().chain([&folders.windows, &folders.program_data]);
@@ -88,20 +94,30 @@ fn volume(path: &WinPath, facts: &Facts) -> Option<Refusal> {
     let Volume { root, file_system, .. } = volume;
     match volume.kind {
         VolumeKind::Network => {
-            return Some(refusal("root-is-share", format!("{root} is a mapped network drive"), "work on a local copy"));
+            return Some(refusal(
+                "root-is-share",
+                format!("{root} is a mapped network drive"),
+                "work on a local copy",
+            ));
         }
         VolumeKind::Optical => {
             return Some(refusal("root-is-optical", format!("{root} is an optical disc"), LOCAL_FOLDER));
         }
         VolumeKind::Virtual => {
-            let reason = format!("{root} is a file system of a program ({file_system}) that does not check descriptors");
+            let reason = format!(
+                "{root} is a file system of a program ({file_system}) that does not check descriptors"
+            );
             return Some(refusal("root-is-virtual", reason, LOCAL_FOLDER));
         }
         _ => {}
     }
     let upper = file_system.to_ascii_uppercase();
     if upper.starts_with("FAT") || upper == "EXFAT" {
-        return Some(refusal("root-on-fat", format!("{root} is {file_system}, which stores no descriptors"), LOCAL_FOLDER));
+        return Some(refusal(
+            "root-on-fat",
+            format!("{root} is {file_system}, which stores no descriptors"),
+            LOCAL_FOLDER,
+        ));
     }
     if !volume.persistent_acls {
         let reason = format!("{root} ({file_system}) has no persistent access control lists");
@@ -114,7 +130,11 @@ fn volume(path: &WinPath, facts: &Facts) -> Option<Refusal> {
 
 fn object(path: &WinPath, tree: &Tree) -> Option<Refusal> {
     let Some(node) = tree.get(path) else {
-        return Some(refusal("root-missing", format!("{path} does not exist"), "create it, or correct the path"));
+        return Some(refusal(
+            "root-missing",
+            format!("{path} does not exist"),
+            "create it, or correct the path",
+        ));
     };
     if node.kind == NodeKind::File {
         return Some(refusal("root-is-file", format!("{path} is a file"), "name the folder that holds it"));
@@ -126,12 +146,15 @@ fn object(path: &WinPath, tree: &Tree) -> Option<Refusal> {
 fn on_the_way(path: &WinPath, facts: &Facts, tree: &Tree) -> Option<Refusal> {
     let cloud = path.ancestors().find(|at| tree.get(at).is_some_and(|node| node.cloud));
     if let Some(at) = cloud {
-        let reason = format!("{at} is kept in the cloud: its files may be placeholders, which descriptors do not survive");
+        let reason = format!(
+            "{at} is kept in the cloud: its files may be placeholders, which descriptors do not survive"
+        );
         return Some(refusal("root-is-cloud", reason, "work on a folder that is not synchronised"));
     }
     let ssh = path.components().any(is_ssh);
     ssh.then(|| {
-        let reason = format!("{path} is an .ssh folder: OpenSSH refuses keys that another principal may read");
+        let reason =
+            format!("{path} is an .ssh folder: OpenSSH refuses keys that another principal may read");
         refusal("root-in-ssh", reason, "choose another folder")
     })
     .or_else(|| {
@@ -139,7 +162,11 @@ fn on_the_way(path: &WinPath, facts: &Facts, tree: &Tree) -> Option<Refusal> {
         let inside = path.below(profile)?;
         let is_app_data = inside.len() == 1 && inside[0].eq_ignore_ascii_case("AppData");
         is_app_data.then(|| {
-            refusal("root-is-profile", format!("{path} holds the settings of all programs"), "choose a folder inside it")
+            refusal(
+                "root-is-profile",
+                format!("{path} holds the settings of all programs"),
+                "choose a folder inside it",
+            )
         })
     })
 }

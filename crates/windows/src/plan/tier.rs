@@ -46,7 +46,8 @@ pub fn choose(policy: &Policy, facts: &Facts) -> Result<(Tier, Vec<String>), Pla
             Err(PlanError::ElevatedUnavailable { code, reason, remedy: remedy.to_owned() })
         }
         (WindowsTier::Auto, Some(missing)) => {
-            let warning = format!("unelevated tier, because {}: the network is only discouraged", missing.reason);
+            let warning =
+                format!("unelevated tier, because {}: the network is only discouraged", missing.reason);
             Ok((Tier::Unelevated, vec![warning]))
         }
     }
@@ -66,7 +67,11 @@ fn missing(facts: &Facts) -> Option<Missing> {
         return found("windows-not-set-up", "it is not set up", "run `codex-sandbox setup`");
     }
     if !setup.helpers {
-        return found("windows-no-helper", "its helper program is missing", "run `codex-sandbox setup --repair`");
+        return found(
+            "windows-no-helper",
+            "its helper program is missing",
+            "run `codex-sandbox setup --repair`",
+        );
     }
     if facts.machine.secondary_logon_disabled {
         return found(
@@ -80,11 +85,14 @@ fn missing(facts: &Facts) -> Option<Missing> {
 
 /// What a failed test logon means.
 fn logon_failed(error: u32) -> Missing {
-    let repair = "run `codex-sandbox setup --repair`, which repairs the account's flags and sets a new password";
+    let repair =
+        "run `codex-sandbox setup --repair`, which repairs the account's flags and sets a new password";
     let policy = "ask whoever manages the machine, or use windows.sandbox = \"unelevated\"";
     let (why, remedy) = match error {
         LOGON_FAILURE => ("the stored password is not the account's", repair),
-        ACCOUNT_LOCKED_OUT => ("the account is locked after failed logons; wait for the lock to pass", repair),
+        ACCOUNT_LOCKED_OUT => {
+            ("the account is locked after failed logons; wait for the lock to pass", repair)
+        }
         PASSWORD_EXPIRED | PASSWORD_MUST_CHANGE => ("the account's password counts as expired", repair),
         ACCOUNT_DISABLED => ("the account is disabled", repair),
         ACCOUNT_RESTRICTION => ("a policy keeps the account from logging on", policy),
@@ -102,7 +110,8 @@ fn logon_failed(error: u32) -> Missing {
 /// [`PlanError::NotOurs`].
 pub fn names_are_ours(policy: &Policy, facts: &Facts) -> Result<(), PlanError> {
     let prefix = &policy.windows_account_prefix;
-    let ours = |name: &str| ["Users", "Offline", "Online"].iter().any(|end| same(name, &format!("{prefix}{end}")));
+    let ours =
+        |name: &str| ["Users", "Offline", "Online"].iter().any(|end| same(name, &format!("{prefix}{end}")));
     let taken = |account: &&Account| ours(&account.name) && !account.ours;
     if let Some(account) = facts.accounts.iter().find(taken) {
         return Err(PlanError::NotOurs { what: "account", name: account.name.clone() });

@@ -1,7 +1,7 @@
 //! The tokens of a host: the user's own, and the one that the plan's recipe makes.
 
 use nt_security::token::{Group, GroupAttributes, RestrictOptions, integrity};
-use nt_security::{Privilege, Sid, Token, well_known};
+use nt_security::{AccessMask, Ace, Acl, Privilege, Sid, Token, well_known};
 
 use super::facts::Facts;
 
@@ -23,7 +23,15 @@ pub fn launcher(facts: &Facts) -> Token {
     token.privileges = held.chain([Privilege::ChangeNotify]).collect();
     token.integrity = user.integrity;
     token.default_owner = user.default_owner.map(|owner| owner.0);
+    token.default_dacl = Some(usual_dacl(token.owner(), user.logon_sid.0));
     token
+}
+
+/// TokenDefaultDacl as a logon leaves it.
+fn usual_dacl(owner: Sid, logon: Sid) -> Acl {
+    let read = AccessMask::GENERIC_READ | AccessMask::GENERIC_EXECUTE;
+    let full = AccessMask::GENERIC_ALL;
+    Acl::new(vec![Ace::allow(full, owner), Ace::allow(full, well_known::SYSTEM), Ace::allow(read, logon)])
 }
 
 /// What the user may do without elevation: "as you" in every promise means this token.
@@ -56,6 +64,7 @@ pub fn account(account: Sid, group: Option<Sid>, logon: Sid) -> Token {
     ];
     token.privileges = usual.into_iter().collect();
     token.integrity = integrity::MEDIUM;
+    token.default_dacl = Some(usual_dacl(account, logon));
     token
 }
 
@@ -65,6 +74,7 @@ pub fn setup(facts: &Facts) -> Token {
     token.groups.retain(|group| group.sid != well_known::ADMINISTRATORS);
     token.groups.push(Group::enabled(well_known::ADMINISTRATORS));
     token.integrity = integrity::HIGH;
+    token.default_owner = Some(well_known::ADMINISTRATORS);
     token
 }
 

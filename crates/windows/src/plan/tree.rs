@@ -146,12 +146,7 @@ impl Tree {
     }
 
     /// Makes sure that every folder above `path` is there.
-    fn add_parents(
-        &mut self,
-        path: &WinPath,
-        facts: &Facts,
-        creator: &Token,
-    ) -> Result<(), FactsError> {
+    fn add_parents(&mut self, path: &WinPath, facts: &Facts, creator: &Token) -> Result<(), FactsError> {
         if !facts.volumes.iter().any(|volume| volume.root.drive() == path.drive()) {
             return Err(FactsError::NoVolume { path: path.clone() });
         }
@@ -195,8 +190,8 @@ impl Tree {
         for at in &missing {
             let kind = if at == path { kind } else { NodeKind::Folder };
             let parent = at.parent().and_then(|folder| self.nodes.get(&folder));
-            let descriptor =
-                parent.map_or_else(Default::default, |parent| inherit::created(&parent.descriptor, kind, creator));
+            let descriptor = parent
+                .map_or_else(Default::default, |parent| inherit::created(&parent.descriptor, kind, creator));
             self.nodes.insert(at.clone(), TreeNode::plain(kind, descriptor));
         }
         missing

@@ -3,13 +3,17 @@
 //! Position decides in a DACL, and an inherited deny loses to an explicit allow: so a deny is repeated on every object that
 //! has an explicit allow in its way, or inherits nothing.
 
-use nt_security::ace::{Ace, AceKind};
+use nt_security::ace::{Ace, AceFlags, AceKind};
 use nt_security::token::integrity;
-use nt_security::{AccessMask, Control, ObjectType, Sid, well_known};
+use nt_security::{AccessMask, Control, ObjectType, SecurityDescriptor, Sid, well_known};
 
 use super::apply::{Step, allows};
-use super::context::{CONTROL, Context, EVERYTHING, GIT_DIRECTORY, GRANT, Granted, Role, WRITES};
+use super::capable::needs_right_to_label;
+use super::context::{
+    CONTROL, Context, EVERYTHING, GIT_DIRECTORY, GRANT, Granted, READ_EXECUTE, Role, WRITES,
+};
 use super::data::{AceSpec, Applies, Effect, LabelSpec, Purpose, Tier};
+use super::facts::NodeKind;
 use super::inherit;
 use super::path::WinPath;
 use super::tree::TreeNode;
@@ -26,13 +30,18 @@ pub struct Wanted {
 
 /// What the object at `step` must carry inside a granted root, or because it cannot be read.
 pub fn wanted(context: &Context<'_>, step: &Step<'_>) -> Wanted {
-    let mut list = List { context, node: step.node, out: Wanted::default() };
+    let mut list = List { context, step, node: step.node, out: Wanted::default() };
     match context.role(step.path) {
-        Role::Outside => list.outside(step),
-        Role::Root(root) => list.root(root, step),
-        Role::Open(root) => list.open(root, step),
+        Role::Outside => list.outside(),
+        Role::Root(root) => list.root(root),
+        Role::Open(root) => list.open(root),
         Role::GitDir(root) => list.git_dir(root),
-        Role::Closed { root, top } => list.closed(root, step, top),
+        Role::Closed { root, top } => list.closed(root, top),
+    }
+    if context.role(step.path) != Role::Outside {
+        list.limit_odd_owner();
+        list.right_to_label();
+        list.replace_default_dacl();
     }
     list.out
 }
@@ -54,6 +63,7 @@ fn label(level: u32, no_read: bool) -> LabelSpec {
 
 struct List<'a, 'c> {
     context: &'a Context<'c>,
+    step: &'a Step<'a>,
     node: &'a TreeNode,
     out: Wanted,
 }
@@ -81,6 +91,7 @@ impl List<'_, '_> {
         self.add(Effect::Allow, who, mask, applies, purpose);
     }
 
+    #[allow(clippy::needless_pass_by_value, reason = "a label is made for one object")]
     fn set_label(&mut self, label: LabelSpec, purpose: Purpose) {
         if self.context.labels {
             let applies = if self.node.is_folder() { label.applies } else { Applies::This };
@@ -89,42 +100,151 @@ impl List<'_, '_> {
     }
 
     /// A deny-read path outside the roots.
-    fn outside(&mut self, step: &Step<'_>) {
+    fn outside(&mut self) {
+        let step = self.step;
         let denied = self.context.policy.deny_read.iter().any(|denied| denied.path == *step.path);
         let below = !denied && !self.context.is_readable(step.path);
         if denied || below {
             self.unreadable(denied);
+        } else if self.leaves_unreadable() {
+            self.set_label(closed_label(true), Purpose::DenyRead);
+            self.grant_reading();
         }
     }
 
-    fn root(&mut self, root: &Granted, step: &Step<'_>) {
+    /// Whether what cannot be read ends here: a root that the policy names inside it.
+    fn leaves_unreadable(&self) -> bool {
+        let path = self.step.path;
+        let above = path.parent().is_some_and(|parent| !self.context.is_readable(&parent));
+        above && self.context.is_readable(path)
+    }
+
+    fn root(&mut self, root: &Granted) {
         self.deny_delete_child();
-        if self.context.rules.access(step.path) == super::Access::Write {
+        if self.context.rules.access(self.step.path) == super::Access::Write {
             self.deny(root.sid, AccessMask::DELETE, Applies::This, Purpose::Pin);
         } else {
             self.deny(root.sid, GIT_DIRECTORY, Applies::This, Purpose::Pin);
         }
-        self.grant(root, GRANT);
+        self.grant(root);
         if self.context.tier == Tier::Elevated {
             self.user_keeps();
-        }
-        if root.relabel && self.context.labels {
+            self.narrow(GRANT);
+        } else if root.relabel && self.context.labels {
             let user = self.context.facts.user.sid.0;
             self.allow(user, AccessMask::WRITE_OWNER, Applies::Tree, Purpose::Relabel);
         }
         self.set_label(root_label(), Purpose::Grant);
     }
 
-    /// What makes a tree writable, without what keeps the folder itself in place. `account` is what the sandbox account gets
-    /// in the first check.
-    fn grant(&mut self, root: &Granted, account: AccessMask) {
+    /// What makes a tree writable, without what keeps the folder itself in place. In the first check the sandbox account gets
+    /// what the user has.
+    fn grant(&mut self, root: &Granted) {
         self.deny(root.sid, CONTROL, Applies::Tree, Purpose::Control);
         self.allow(root.sid, GRANT, Applies::Tree, Purpose::Grant);
         if let (Tier::Elevated, Some(group)) = (self.context.tier, self.context.group) {
-            self.allow(group, account, Applies::Tree, Purpose::GrantAccount);
-            // An allow, not a deny: a deny would take the real user's right to the DACL of his own files too. Its presence
-            // alone ends the owner's implicit rights.
-            self.allow(well_known::OWNER_RIGHTS, AccessMask::READ_CONTROL, Applies::Tree, Purpose::OwnerRights);
+            self.grant_account(group, GRANT);
+            self.limit_owner();
+        }
+    }
+
+    /// The right to set labels does not come down here either.
+    fn right_to_label(&mut self) {
+        let Context { facts, editors, labels, .. } = self.context;
+        let is_root = matches!(self.context.role(self.step.path), Role::Root(_));
+        let alone = self.inherits_nothing();
+        if !is_root
+            && *labels
+            && alone
+            && needs_right_to_label(self.node, facts, &editors.launcher) == Some(true)
+        {
+            self.allow(facts.user.sid.0, AccessMask::WRITE_OWNER, Applies::Tree, Purpose::Relabel);
+        }
+    }
+
+    /// In a folder that passes nothing on, new files get the default DACL of whoever makes them. Once it passes our ACEs on they
+    /// get those and nothing else, so the user's own must be among them.
+    fn replace_default_dacl(&mut self) {
+        let passes = |spec: &AceSpec| spec.applies != Applies::This;
+        let adds = self.out.aces.iter().any(|(spec, _)| passes(spec));
+        let user = self.context.facts.user.sid.0;
+        let full = AceSpec::new(Effect::Allow, user.into(), "", AccessMask::FILE_ALL_ACCESS, Applies::Tree);
+        let full = full.ace(self.node.kind);
+        let aces = self.node.descriptor.dacl().map_or(&[][..], |acl| &acl.aces);
+        let others = |flag: AceFlags| {
+            aces.iter().any(|ace| ace.flags().contains(flag) && *ace != full && !self.is_ours(ace))
+        };
+        let (files, folders) = (AceFlags::OBJECT_INHERIT, AceFlags::CONTAINER_INHERIT);
+        let comes = self.step.coming.iter().any(|edit| {
+            edit.ace.kind() == AceKind::Allow
+                && edit.ace.sid() == Some(&user)
+                && edit.ace.mask() == full.mask()
+        });
+        let passes_on = comes && !self.inherits_nothing() || others(files) && others(folders);
+        let keeps = self.out.aces.iter().any(|(spec, _)| spec.ace(self.node.kind) == full);
+        if self.node.is_folder() && adds && !passes_on && !keeps {
+            self.allow(user, AccessMask::FILE_ALL_ACCESS, Applies::Tree, Purpose::UserKeeps);
+        }
+    }
+
+    /// Whether an ACE is one that only we make.
+    fn is_ours(&self, ace: &Ace) -> bool {
+        let Some(sid) = ace.sid() else { return false };
+        let known = &self.context.facts.state.write_sids;
+        known.iter().any(|known| known.sid.0 == *sid)
+            || self.context.granted.iter().any(|root| root.sid == *sid)
+            || self.context.group == Some(*sid)
+            || *sid == self.context.deleter() && ace.mask() == AccessMask::FILE_DELETE_CHILD
+            || *sid == well_known::OWNER_RIGHTS && ace.mask() == AccessMask::READ_CONTROL
+    }
+
+    /// An owner that every command passes the second check with could rewrite the DACL: the sandbox account of an earlier
+    /// run, or Everyone.
+    fn limit_odd_owner(&mut self) {
+        let owner = self.node.descriptor.owner;
+        let passes = owner.is_some_and(|owner| self.context.second_check_sids().contains(&owner));
+        let limited = self.out.aces.iter().any(|(_, purpose)| *purpose == Purpose::OwnerRights);
+        let comes = self.step.comes_for(&well_known::OWNER_RIGHTS) && !self.inherits_nothing();
+        if passes && !limited && !comes {
+            self.limit_owner();
+        }
+    }
+
+    /// What the user has, of `most`, here and on what he makes below.
+    fn grant_account(&mut self, group: Sid, most: AccessMask) {
+        // A root is granted as a whole, and narrowed by denies of its own.
+        if matches!(self.context.role(self.step.path), Role::Root(_)) {
+            return self.allow(group, most, Applies::Tree, Purpose::GrantAccount);
+        }
+        let lacks = missing(self.context, self.step.path);
+        let has = |lacks: AccessMask| most.without(lacks);
+        let (here, files, folders) = (has(lacks.here), has(lacks.files), has(lacks.folders));
+        let is_folder = self.node.is_folder();
+        let parts = match (here == files && files == folders, is_folder) {
+            (true, _) => vec![(here, Applies::Tree)],
+            (false, false) => vec![(here, Applies::This)],
+            (false, true) => {
+                vec![(here, Applies::This), (files, Applies::FilesBelow), (folders, Applies::FoldersBelow)]
+            }
+        };
+        // The right to wait, or to see attributes, is no use alone.
+        for (mask, applies) in parts.into_iter().filter(|(mask, _)| !mask.without(NEVER_DENIED).is_empty()) {
+            self.allow(group, mask, applies, Purpose::GrantAccount);
+        }
+    }
+
+    /// The owner's implicit rights end where an OWNER RIGHTS ACE stands. It is an allow, not a deny: a deny would take
+    /// the real user's right to the DACL of his own files too. What he had by owning them he is given by name.
+    fn limit_owner(&mut self) {
+        // Below the user the command never owns what it makes, so there it is about this one object.
+        let applies = if self.context.tier == Tier::Elevated { Applies::Tree } else { Applies::This };
+        self.allow(well_known::OWNER_RIGHTS, AccessMask::READ_CONTROL, applies, Purpose::OwnerRights);
+        let is_root = matches!(self.context.role(self.step.path), Role::Root(_));
+        let full_control_comes = self.context.tier == Tier::Elevated && (is_root || !self.inherits_nothing());
+        if !full_control_comes {
+            let user = self.context.facts.user.sid.0;
+            let owners = AccessMask::READ_CONTROL | AccessMask::WRITE_DAC;
+            self.allow(user, owners, applies, Purpose::UserKeeps);
         }
     }
 
@@ -134,7 +254,7 @@ impl List<'_, '_> {
             ace.kind() == AceKind::Allow
                 && ace.sid() == Some(&user)
                 && ace.mask().contains(AccessMask::FILE_ALL_ACCESS)
-                && ace.flags().contains(nt_security::AceFlags::INHERIT_ALL)
+                && ace.flags().contains(AceFlags::INHERIT_ALL)
                 && ace.is_inherited()
         };
         let has = self.node.descriptor.dacl().is_some_and(|acl| acl.aces.iter().any(keeps));
@@ -143,36 +263,52 @@ impl List<'_, '_> {
         }
     }
 
-    fn open(&mut self, root: &Granted, step: &Step<'_>) {
-        if self.context.pinned.contains(step.path) {
+    fn open(&mut self, root: &Granted) {
+        // A root that could not be granted, inside one that was, stays in place all the same.
+        let is_root = self.context.policy.roots.contains(self.step.path);
+        if is_root || self.context.pinned.contains(self.step.path) {
             self.deny(root.sid, AccessMask::DELETE, Applies::This, Purpose::Pin);
         }
         self.pass_on_delete_child();
-        let user = user_rights(self.context, step.path);
-        let whole = user.contains(GRANT);
         if self.inherits_nothing() {
-            if user.intersects(WRITES) {
-                self.grant(root, user & GRANT);
+            let lacks = missing(self.context, self.step.path);
+            let user_writes =
+                [lacks.here, lacks.files, lacks.folders].iter().any(|lacks| !lacks.contains(WRITES & GRANT));
+            if user_writes {
+                self.grant(root);
+            } else {
+                self.grant_reading();
             }
         } else {
             if self.second_check_allows(CONTROL) {
                 self.deny(root.sid, CONTROL, Applies::Tree, Purpose::Control);
             }
-            if self.context.tier == Tier::Elevated && !whole {
-                self.narrow(user);
-            }
+            self.narrow(GRANT);
         }
         self.open_label();
     }
 
-    /// The sandbox account gets what the user has, where that is less than a root gives.
-    fn narrow(&mut self, user: AccessMask) {
-        let Some(group) = self.context.group else { return };
-        let never_denied = AccessMask::READ_CONTROL | AccessMask::SYNCHRONIZE | AccessMask::FILE_READ_ATTRIBUTES;
-        let missing = GRANT.without(user | never_denied);
-        if !missing.is_empty() {
-            self.deny(group, missing, Applies::Tree, Purpose::Narrow);
-            self.allow(group, user & GRANT, Applies::Tree, Purpose::GrantAccount);
+    /// The sandbox account gets no more than the user has, of `most`, here and on what the facts do not list below.
+    fn narrow(&mut self, most: AccessMask) {
+        let Some(group) = self.context.group.filter(|_| self.context.tier == Tier::Elevated) else { return };
+        let lacks = missing(self.context, self.step.path);
+        for (mask, applies) in lacks.denies(most, self.node.is_folder()) {
+            self.deny(group, mask, applies, Purpose::Narrow);
+        }
+        let mut above =
+            self.step.path.ancestors().skip(1).take_while(|at| self.context.root_of(at).is_some());
+        let narrowed = above.any(|at| missing(self.context, &at).below().intersects(most));
+        if narrowed {
+            let rights = user_rights(self.context, self.step.path) & (most | NEVER_DENIED);
+            self.allow(group, rights, Applies::Tree, Purpose::GrantAccount);
+        }
+    }
+
+    /// What is not inherited and may be read: as far as the user may.
+    fn grant_reading(&mut self) {
+        let Some(group) = self.context.group.filter(|_| self.context.tier == Tier::Elevated) else { return };
+        if self.context.is_readable(self.step.path) {
+            self.grant_account(group, READ_EXECUTE);
         }
     }
 
@@ -180,21 +316,28 @@ impl List<'_, '_> {
         self.deny(root.sid, GIT_DIRECTORY, Applies::This, Purpose::Pin);
         self.pass_on_delete_child();
         if self.inherits_nothing() {
-            self.grant(root, GRANT);
+            self.grant(root);
+        } else {
+            if self.second_check_allows(CONTROL) {
+                self.deny(root.sid, CONTROL, Applies::Tree, Purpose::Control);
+            }
+            self.narrow(GRANT);
         }
         self.open_label();
     }
 
-    fn closed(&mut self, root: &Granted, step: &Step<'_>, top: bool) {
+    fn closed(&mut self, root: &Granted, top: bool) {
         let in_the_way = self.inherits_nothing() || self.explicit_allow(WRITES, None);
         if top || in_the_way {
             self.deny(root.sid, WRITES, Applies::Tree, Purpose::Protect);
         }
-        if self.inherits_nothing() && self.context.tier == Tier::Elevated {
-            self.allow(well_known::OWNER_RIGHTS, AccessMask::READ_CONTROL, Applies::Tree, Purpose::OwnerRights);
+        if self.inherits_nothing() {
+            self.grant_reading();
+        } else if self.context.is_readable(self.step.path) {
+            self.narrow(READ_EXECUTE);
         }
         self.pass_on_delete_child();
-        if !self.context.is_readable(step.path) {
+        if !self.context.is_readable(self.step.path) {
             return self.unreadable(top);
         }
         if top || self.label_is_weaker_than(&closed_label(true)) {
@@ -240,7 +383,8 @@ impl List<'_, '_> {
                 label.level <= integrity::MEDIUM
                     && (label.level > integrity::MEDIUM_LOW || label.no_read_up || label.no_execute_up)
             }
-            None => self.inherits_no_label(),
+            None if self.leaves_unreadable() => true,
+            None => self.inherits_no_label() && self.node.descriptor.label().level <= integrity::MEDIUM,
         };
         if in_the_way {
             self.set_label(root_label(), Purpose::Grant);
@@ -254,7 +398,7 @@ impl List<'_, '_> {
             Some(own) => {
                 own.level < wanted.level
                     || !own.no_write_up
-                    || !plain && !(own.no_read_up && own.no_execute_up)
+                    || !(plain || own.no_read_up && own.no_execute_up)
             }
             // Without any label it is Medium, no write up.
             None => self.inherits_no_label() && !plain,
@@ -263,7 +407,7 @@ impl List<'_, '_> {
 
     fn inherits_no_label(&self) -> bool {
         let protected = self.node.descriptor.control.contains(Control::SACL_PROTECTED);
-        protected || self.node.is_hard_linked() || self.node.has_null_dacl()
+        protected || !self.step.label_comes || self.node.is_hard_linked() || self.node.has_null_dacl()
     }
 
     fn second_check_allows(&self, mask: AccessMask) -> bool {
@@ -289,15 +433,69 @@ pub fn own_label(node: &TreeNode) -> Option<LabelSpec> {
     inherit::label_aces(&node.descriptor).iter().find(|ace| own(ace)).and_then(LabelSpec::of)
 }
 
+/// Opening anything takes these, so they are never denied; attributes show in the folder's listing anyway.
+const NEVER_DENIED: AccessMask = AccessMask(0x0012_0080);
+
+/// What the user lacks of [`GRANT`].
+#[derive(Debug, Clone, Copy)]
+pub struct Missing {
+    /// On the object.
+    pub here: AccessMask,
+    /// On files that he would make in it.
+    pub files: AccessMask,
+    /// On folders that he would make in it.
+    pub folders: AccessMask,
+}
+
+impl Missing {
+    /// On anything that he would make in it.
+    pub fn below(&self) -> AccessMask {
+        (self.files | self.folders).without(NEVER_DENIED)
+    }
+
+    /// The denies that keep the sandbox account from what the user lacks, of `most`.
+    pub fn denies(&self, most: AccessMask, is_folder: bool) -> Vec<(AccessMask, Applies)> {
+        let most = most.without(NEVER_DENIED);
+        let (files, folders) = (self.files & most, self.folders & most);
+        let mut denies = vec![(self.here & most, Applies::This)];
+        if is_folder && files == folders {
+            denies.push((files, Applies::Below));
+        } else if is_folder {
+            denies.extend([(files, Applies::FilesBelow), (folders, Applies::FoldersBelow)]);
+        }
+        denies.retain(|(mask, _)| !mask.is_empty());
+        denies
+    }
+}
+
+/// What the user lacks on an object, and on what the facts do not list below it.
+pub fn missing(context: &Context<'_>, path: &WinPath) -> Missing {
+    let lacks = |rights: AccessMask| GRANT.without(rights);
+    let here = lacks(user_rights(context, path));
+    let none = Missing { here, files: AccessMask::NONE, folders: AccessMask::NONE };
+    let Some(folder) = context.user_tree.get(path).filter(|node| node.is_folder()) else { return none };
+    let deletes = allows(&context.baseline, &folder.descriptor, AccessMask::FILE_DELETE_CHILD);
+    let below = |kind| {
+        let child = inherit::created(&folder.descriptor, kind, &context.baseline);
+        let rights = rights_of(context, &child);
+        lacks(if deletes { rights | AccessMask::DELETE } else { rights })
+    };
+    Missing { here, files: below(NodeKind::File), folders: below(NodeKind::Folder) }
+}
+
+fn rights_of(context: &Context<'_>, descriptor: &SecurityDescriptor) -> AccessMask {
+    let has = GRANT.bits().filter(|right| allows(&context.baseline, descriptor, *right));
+    has.fold(AccessMask::NONE, |all, right| all | right)
+}
+
 /// What the user may do to an object, of [`GRANT`]; deleting by right on the folder counts as deleting.
 pub fn user_rights(context: &Context<'_>, path: &WinPath) -> AccessMask {
-    let may = |path: &WinPath, right| {
-        let node = context.user_tree.get(path);
-        node.is_some_and(|node| allows(&context.baseline, &node.descriptor, right))
-    };
-    let mut rights = GRANT.bits().filter(|right| may(path, *right)).fold(AccessMask::NONE, |all, right| all | right);
-    let by_folder = path.parent().is_some_and(|folder| may(&folder, AccessMask::FILE_DELETE_CHILD));
-    if by_folder {
+    let node = |path: &WinPath| context.user_tree.get(path).map(|node| &node.descriptor);
+    let mut rights = node(path).map_or(AccessMask::NONE, |descriptor| rights_of(context, descriptor));
+    let by_folder = path.parent().and_then(|folder| {
+        node(&folder).map(|folder| allows(&context.baseline, folder, AccessMask::FILE_DELETE_CHILD))
+    });
+    if by_folder == Some(true) {
         rights |= AccessMask::DELETE;
     }
     rights

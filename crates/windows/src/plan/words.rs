@@ -15,7 +15,8 @@ pub fn sid_name(sid: &Sid, facts: &Facts) -> String {
         return "logon session".to_owned();
     }
     let group = facts.user.groups.iter().find(|group| group.sid.0 == *sid && !group.name.is_empty());
-    let account = facts.accounts.iter().find(|account| account.sid.0 == *sid).map(|account| account.name.clone());
+    let account =
+        facts.accounts.iter().find(|account| account.sid.0 == *sid).map(|account| account.name.clone());
     let write = facts.state.write_sids.iter().find(|known| known.sid.0 == *sid);
     group
         .map(|group| group.name.clone())

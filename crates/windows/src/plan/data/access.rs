@@ -71,9 +71,19 @@ pub enum Applies {
     Folders,
     /// The folder and everything below (`OI CI`).
     Tree,
+    /// Everything below the folder (`OI CI IO`).
+    Below,
+    /// Files below the folder (`OI IO`).
+    FilesBelow,
+    /// Folders below the folder (`CI IO`).
+    FoldersBelow,
 }
 
 impl Applies {
+    /// All of them.
+    pub const ALL: [Self; 6] =
+        [Self::This, Self::Folders, Self::Tree, Self::Below, Self::FilesBelow, Self::FoldersBelow];
+
     /// The flags on an object of this kind; files pass nothing on.
     pub fn flags(self, kind: NodeKind) -> AceFlags {
         match self {
@@ -81,6 +91,9 @@ impl Applies {
             Self::This => AceFlags::NONE,
             Self::Folders => AceFlags::CONTAINER_INHERIT,
             Self::Tree => AceFlags::INHERIT_ALL,
+            Self::Below => AceFlags::INHERIT_ALL | AceFlags::INHERIT_ONLY,
+            Self::FilesBelow => AceFlags::OBJECT_INHERIT | AceFlags::INHERIT_ONLY,
+            Self::FoldersBelow => AceFlags::CONTAINER_INHERIT | AceFlags::INHERIT_ONLY,
         }
     }
 
@@ -90,6 +103,9 @@ impl Applies {
             Self::This => "this object only",
             Self::Folders => "this folder and folders below",
             Self::Tree => "this folder and everything below",
+            Self::Below => "everything below this folder",
+            Self::FilesBelow => "files below this folder",
+            Self::FoldersBelow => "folders below this folder",
         }
     }
 }
@@ -283,6 +299,9 @@ pub struct LabelChange {
     pub change: Change,
     /// The label.
     pub label: LabelSpec,
+    /// The object's own label that it takes the place of: taking ours away puts it back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replaces: Option<LabelSpec>,
     /// What for.
     pub purpose: Purpose,
 }
@@ -305,4 +324,6 @@ pub struct Skipped {
     pub path: WinPath,
     /// Why.
     pub reason: String,
+    /// Whether it refuses: what comes down to it by itself stays. The others are left alone on purpose.
+    pub refuses: bool,
 }

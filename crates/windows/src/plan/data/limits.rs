@@ -21,6 +21,8 @@ pub enum GapKind {
     Unreachable,
     /// What the command creates stays open to later runs of the same account.
     CreatorOwner,
+    /// What the machine itself lets the sandbox account do, also where the user may not.
+    AccountRights,
     /// The network is only discouraged.
     Network,
     /// System services act for the command: DNS, SMB, WebDAV, BITS.
@@ -41,6 +43,7 @@ impl GapKind {
             Self::MissingGitCode => "missing-git-code",
             Self::Unreachable => "unreachable",
             Self::CreatorOwner => "creator-owner",
+            Self::AccountRights => "account-rights",
             Self::Network => "network",
             Self::NetworkServices => "network-services",
             Self::SameUser => "same-user",
@@ -78,8 +81,12 @@ pub enum LimitKind {
     OwnerOnlyFolder,
     /// Read grants do not cover it.
     NotReadable,
+    /// What appears in a folder that holds secrets is given when the worker has looked again.
+    NotYetReadable,
     /// A secret that the sandbox accounts are not given.
     Secret,
+    /// An ACE of someone else's denies it to the sandbox account.
+    AccountDenied,
     /// Another policy's label stays while it is in use.
     OtherPolicy,
     /// A label that is not ours is above the command.
@@ -99,7 +106,9 @@ impl LimitKind {
             Self::DeleteNeedsOwnRight => "delete-needs-own-right",
             Self::OwnerOnlyFolder => "owner-only-folder",
             Self::NotReadable => "not-readable",
+            Self::NotYetReadable => "not-yet-readable",
             Self::Secret => "secret",
+            Self::AccountDenied => "account-denied",
             Self::OtherPolicy => "other-policy",
             Self::Labelled => "labelled",
             Self::DefaultPipes => "default-pipes",

@@ -285,7 +285,9 @@ mod tests {
     fn drive_path(text: &str) -> String {
         let base = WinPath::absolute(r"C:\Users\me").unwrap();
         match parse(text, Some(&base)).unwrap() {
-            Parsed::Drive { path, stream } => format!("{path}{}", stream.map_or(String::new(), |s| format!("|{s}"))),
+            Parsed::Drive { path, stream } => {
+                format!("{path}{}", stream.map_or(String::new(), |s| format!("|{s}")))
+            }
             other => format!("{other:?}"),
         }
     }
