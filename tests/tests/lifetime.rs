@@ -222,7 +222,9 @@ fn left_in(dir: &str, user: &User) -> Vec<PathBuf> {
     entries
         .filter(|entry| {
             let name = entry.file_name().to_string_lossy().into_owned();
-            let mine = name.starts_with("cst-") || name == "codex-sandbox-tests";
+            // Other tests' things, which may run at the same time.
+            let mine = ["cst-", "codex-attack-"].iter().any(|prefix| name.starts_with(prefix))
+                || name == "codex-sandbox-tests";
             // Where runs without HOME keep their temporary files: state, which `teardown` removes.
             let state =
                 codex_sandbox_tests::users().iter().any(|user| name == format!("codex-sandbox-{}", user.uid));
