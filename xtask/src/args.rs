@@ -82,7 +82,8 @@ fn test_args(args: &[String]) -> Result<TestArgs> {
     }
     let parts = Part::ALL
         .into_iter()
-        .filter(|part| (only.is_empty() || only.contains(part)) && !skip.contains(part))
+        .filter(|part| if only.is_empty() { Part::DEFAULT.contains(part) } else { only.contains(part) })
+        .filter(|part| !skip.contains(part))
         .collect();
     Ok(TestArgs { parts, fuzz_seconds })
 }
@@ -122,9 +123,9 @@ mod tests {
     }
 
     #[test]
-    fn without_options_every_part_runs() {
+    fn without_options_the_default_parts_run() {
         let Ok(Task::Test(args)) = parsed("test") else { panic!("not a test task") };
-        assert_eq!(args.parts, Part::ALL);
+        assert_eq!(args.parts, Part::DEFAULT);
         assert_eq!(args.fuzz_seconds, 15);
     }
 

@@ -37,8 +37,12 @@ pub enum Part {
 impl Part {
     /// All, in the order in which they run: what fails soonest comes first.
     /// (The counts of the start are compared by name, `--only start`: the recorded ones are older than the broker.)
-    pub const ALL: [Self; 7] =
+    pub const DEFAULT: [Self; 7] =
         [Self::Fmt, Self::Clippy, Self::Deny, Self::Unit, Self::Doc, Self::Program, Self::Fuzz];
+
+    /// Every part that can be named.
+    pub const ALL: [Self; 8] =
+        [Self::Fmt, Self::Clippy, Self::Deny, Self::Unit, Self::Doc, Self::Program, Self::Start, Self::Fuzz];
 
     /// The name on the command line.
     pub const fn name(self) -> &'static str {
