@@ -67,7 +67,9 @@ fn capture(plan: &LinuxPlan) -> Result<Captured, Failure> {
         match mount {
             Mount::Writable { path } => captured.writable.push((path.clone(), writable_clone(path)?)),
             Mount::Overlay { at, upper, work } => {
-                captured.overlays.push((at.clone(), overlay(at, upper, work).map_err(fail(at))?));
+                // Another run of the workspace may be in the way; then /tmp is the private folder alone.
+                let mount = overlay(at, upper, work).or_else(|_| writable_clone(upper))?;
+                captured.overlays.push((at.clone(), mount));
             }
             Mount::Replace { at, with } => captured.overlays.push((at.clone(), writable_clone(with)?)),
             Mount::Devices { terminal } => {
@@ -359,7 +361,8 @@ pub fn make_private_dirs(plan: &LinuxPlan) -> Result<(), Failure> {
 fn check_own(dir: &Path) -> Result<(), Failure> {
     const WRITABLE_BY_OTHERS: u32 = 0o022;
     let user = rustix::process::geteuid().as_raw();
-    for part in dir.ancestors() {
+    // The folder and two above: `<state>/tmp/<workspace>`.
+    for part in dir.ancestors().take(3) {
         let stat = rustix::fs::lstat(part).map_err(Failure::at(Stage::Prepare, part))?;
         let folder = rustix::fs::FileType::from_raw_mode(stat.st_mode).is_dir();
         let shared = stat.st_mode & WRITABLE_BY_OTHERS != 0 && !part.ends_with("upper");
