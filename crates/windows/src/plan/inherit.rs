@@ -112,6 +112,7 @@ pub fn set_inherited_label(descriptor: &mut SecurityDescriptor, label: Option<Ac
     let is_inherited = |ace: &Ace| ace.kind() == AceKind::MandatoryLabel && ace.is_inherited();
     let kept = old.into_iter().filter(|ace| !is_inherited(ace));
     let aces: Vec<Ace> = kept.chain(label).collect();
+    descriptor.control |= Control::SACL_AUTO_INHERITED;
     descriptor.sacl = if aces.is_empty() { AclField::Absent } else { AclField::List(Acl::new(aces)) };
 }
 

@@ -93,7 +93,8 @@ impl Planner<'_, '_> {
         if !self.context.is_readable(path) || self.is_covered(path) || is_root || !yours {
             return;
         }
-        if !allows(&self.account, &node.descriptor, READ_EXECUTE) {
+        let ours = self.is_given(node, READ_EXECUTE, Applies::Tree);
+        if ours || !allows(&self.account, &node.descriptor, READ_EXECUTE) {
             self.ace(path, node, READ_EXECUTE, Applies::Tree, Purpose::ReadGrant, by);
             self.granted.push(path.clone());
             self.narrow(path, path, node, by);
@@ -120,7 +121,8 @@ impl Planner<'_, '_> {
             let yours = allows(&self.context.baseline, &node.descriptor, READ_EXECUTE);
             let accounts = allows(&self.account, &node.descriptor, READ_EXECUTE);
             let inherits_nothing = node.descriptor.control.contains(Control::DACL_PROTECTED);
-            if inherits_nothing && yours && !accounts {
+            let ours = self.is_given(node, READ_EXECUTE, Applies::Tree);
+            if inherits_nothing && yours && (ours || !accounts) {
                 self.ace(&at, node, READ_EXECUTE, Applies::Tree, Purpose::ReadGrant, by);
             }
             if given && !inherits_nothing {
@@ -147,10 +149,12 @@ impl Planner<'_, '_> {
     /// A folder on the way: list, traverse, attributes, for it alone.
     fn folder(&mut self, path: &WinPath, by: By) {
         let Some(node) = self.context.tree.get(path) else { return };
-        let has = allows(&self.account, &node.descriptor, SEE_FOLDER)
+        let ours = self.is_given(node, SEE_FOLDER, Applies::This);
+        let has = !ours && allows(&self.account, &node.descriptor, SEE_FOLDER)
             || !allows(&self.context.baseline, &node.descriptor, SEE_FOLDER);
         let known = self.out.aces.iter().any(|ace| ace.path == *path);
-        if !has && !known && !self.is_covered(path) && self.context.is_readable(path) {
+        let inside = self.context.role(path) != Role::Outside;
+        if !has && !known && !inside && !self.is_covered(path) && self.context.is_readable(path) {
             self.ace(path, node, SEE_FOLDER, Applies::This, Purpose::Ancestor, by);
         }
     }
@@ -234,6 +238,13 @@ impl Planner<'_, '_> {
         path.components().any(super::refuse::is_ssh)
             || self.secrets().any(|secret| path.is_in(&secret))
             || path.is_in(state) && !open.iter().any(|open| path.is_in(open))
+    }
+
+    /// Whether an earlier plan gave this already.
+    fn is_given(&self, node: &TreeNode, mask: AccessMask, applies: Applies) -> bool {
+        let Some(group) = self.context.group else { return false };
+        let ace = AceSpec::new(Effect::Allow, group.into(), "", mask, applies).ace(node.kind);
+        node.descriptor.dacl().is_some_and(|acl| acl.aces.contains(&ace))
     }
 
     fn ace(

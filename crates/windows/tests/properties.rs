@@ -1,0 +1,59 @@
+//! Plans hold over a space of hosts and policies.
+
+mod support;
+
+use codex_sandbox_windows::plan::data::Change;
+use codex_sandbox_windows::plan::{PlanError, plan};
+use codex_sandbox_windows::prove::{facts_after, prove};
+use proptest::prelude::*;
+use support::generate::{build, cases};
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn a_plan_that_is_made_is_proved(case in cases()) {
+        let (facts, policy) = build(&case);
+        match plan(&policy, &facts) {
+            Err(PlanError::DenyRead { .. }) => {}
+            Err(error) => prop_assert!(false, "{error}"),
+            Ok(plan) => {
+                let proof = prove(&plan, &facts).unwrap();
+                let rows: Vec<_> = proof.violations().collect();
+                prop_assert!(rows.is_empty(), "{} violations: {:#?}", rows.len(), rows.iter().take(3).collect::<Vec<_>>());
+            }
+        }
+    }
+
+    #[test]
+    fn a_host_that_was_granted_needs_nothing(case in cases()) {
+        let (facts, policy) = build(&case);
+        let Ok(first) = plan(&policy, &facts) else { return Ok(()) };
+        let after = facts_after(&first, &facts).unwrap();
+        let second = plan(&policy, &after).unwrap();
+        let changes: Vec<_> = second.aces.iter().filter(|ace| ace.change != Change::Keep).collect();
+        prop_assert!(changes.is_empty(), "{changes:#?}");
+        let labels: Vec<_> = second.labels.iter().filter(|label| label.change != Change::Keep).collect();
+        prop_assert!(labels.is_empty(), "{labels:#?}");
+        prop_assert!(second.placeholders.is_empty() && second.folders.is_empty());
+    }
+
+    #[test]
+    fn a_run_with_another_policy_is_proved_on_the_granted_host(one in cases(), other in cases()) {
+        let (facts, policy) = build(&one);
+        let Ok(first) = plan(&policy, &facts) else { return Ok(()) };
+        let mut after = facts_after(&first, &facts).unwrap();
+        let (_, mut policy) = build(&other);
+        after.cwd = r"C:\Users\mia\Documents".to_owned();
+        policy.writable_roots.retain(|root| root.path.to_string_lossy().starts_with("D:"));
+        match plan(&policy, &after) {
+            Err(PlanError::DenyRead { .. }) => {}
+            Err(error) => prop_assert!(false, "{error}"),
+            Ok(second) => {
+                let proof = prove(&second, &after).unwrap();
+                let rows: Vec<_> = proof.violations().collect();
+                prop_assert!(rows.is_empty(), "{} violations: {:#?}", rows.len(), rows.iter().take(3).collect::<Vec<_>>());
+            }
+        }
+    }
+}
