@@ -27,8 +27,8 @@ pub struct Place {
     user: User,
     base: TempDir,
     work: PathBuf,
-    /// Kept for its end.
-    _in_tmp: Option<TempDir>,
+    /// What holds the workspace, if the base does not.
+    in_tmp: Option<TempDir>,
 }
 
 impl Place {
@@ -48,7 +48,7 @@ impl Place {
     }
 
     fn finish(user: &User, base: TempDir, work: PathBuf, in_tmp: Option<TempDir>) -> Self {
-        let place = Self { user: user.clone(), base, work, _in_tmp: in_tmp };
+        let place = Self { user: user.clone(), base, work, in_tmp };
         for dir in [place.home(), place.outside_dir(), place.work.clone()] {
             place.mkdir(dir);
         }
@@ -88,7 +88,8 @@ impl Place {
     /// Tests run as root: a path by mistake must not land on the machine.
     fn mine(&self, name: impl AsRef<Path>) -> PathBuf {
         let path = self.path(name);
-        let of_the_test = path.starts_with(self.base.path()) || path.starts_with(&self.work);
+        let holders = [Some(&self.base), self.in_tmp.as_ref()];
+        let of_the_test = holders.into_iter().flatten().any(|dir| path.starts_with(dir.path()));
         assert!(of_the_test, "{} is no path of the test", path.display());
         path
     }

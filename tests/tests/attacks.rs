@@ -29,8 +29,16 @@ mod linux {
         match words.as_slice() {
             [part, name, scene] if part == "attempt" => attempt(name, Path::new(scene)),
             [part, name, dir, launcher @ ..] if part == "drive" => drive(name, Path::new(dir), launcher),
-            _ => libtest_mimic::run(&Arguments::from_args(), trials()).exit_code(),
+            _ => run_trials(),
         }
+    }
+
+    /// Trials wait for disks and processes most of the time, so there may be more of them than processors.
+    fn run_trials() -> ExitCode {
+        let mut arguments = Arguments::from_args();
+        let processors = std::thread::available_parallelism().map_or(1, usize::from);
+        arguments.test_threads = arguments.test_threads.or(Some(3 * processors));
+        libtest_mimic::run(&arguments, trials()).exit_code()
     }
 
     /// Makes the attempt in this process.

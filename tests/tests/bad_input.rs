@@ -50,7 +50,7 @@ const CONFIGURATIONS: [(&str, &[&str]); 16] = [
 ];
 
 #[test]
-#[ignore = "open: the shown path of a configuration"]
+#[ignore = "open: the refusal of network.allow names no file and line"]
 fn mistakes_in_a_configuration_name_the_line_and_the_remedy() {
     each_user(|user| {
         let place = Place::new(user);
@@ -116,7 +116,7 @@ fn a_configuration_that_may_not_be_read() {
 }
 
 #[test]
-#[ignore = "open: the shown path of a configuration"]
+#[ignore = "open: --config ../FILE counts as inside the workspace"]
 fn a_configuration_that_is_missing() {
     each_user(|user| {
         let place = Place::new(user);

@@ -264,7 +264,7 @@ fn quiet_and_json_say_how_it_ended() {
 }
 
 #[test]
-#[ignore = "open: runs that share a workspace may meet in the overlay of /tmp"]
+#[ignore = "open: runs that share a workspace may meet in the overlays of /tmp and /var/tmp"]
 fn two_runs_at_once_share_a_workspace() {
     each_user(|user| {
         let place = Place::new(user);

@@ -302,7 +302,7 @@ fn roots_inside_roots_and_inside_read_only_folders() {
 }
 
 #[test]
-#[ignore = "open: not looked into yet"]
+#[ignore = "open: --config ../FILE counts as inside the workspace"]
 fn relative_roots_count_from_where_they_were_written() {
     each_user(|user| {
         let place = Place::new(user);
@@ -318,7 +318,7 @@ fn relative_roots_count_from_where_they_were_written() {
 }
 
 #[test]
-#[ignore = "open: not looked into yet"]
+#[ignore = "open: nothing can be written in a root whose name is not UTF-8"]
 fn odd_names_are_names() {
     each_user(|user| {
         let long = "x".repeat(200);

@@ -50,7 +50,6 @@ fn workspaces_do_not_share_their_temporary_folder() {
 }
 
 #[test]
-#[ignore = "open: not looked into yet"]
 fn host_files_in_tmp_are_readable_and_stay_as_they_are() {
     each_user(|user| {
         let place = Place::in_tmp(user);

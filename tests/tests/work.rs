@@ -167,7 +167,7 @@ fn python_multiprocessing_works() {
 }
 
 #[test]
-#[ignore = "open: fails since the last changes of the broker"]
+#[ignore = "open: npm finds no cache folder that it may write"]
 fn npm_installs_a_tarball_and_node_talks_to_children() {
     if !have(&["npm", "node", "tar"]) {
         return;
@@ -225,7 +225,7 @@ fn a_c_program_is_made_in_parallel() {
 }
 
 #[test]
-#[ignore = "open: fails since the last changes of the broker"]
+#[ignore = "open: a pipe of its own cannot be opened for writing by /dev/fd"]
 fn shells_have_pipelines_here_documents_and_process_substitution() {
     if !have(&["bash"]) {
         return;
