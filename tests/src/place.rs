@@ -5,6 +5,7 @@ use std::fs;
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use tempfile::TempDir;
 
@@ -197,9 +198,18 @@ impl Place {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        // The kernel leaves a folder of mode 000 in an overlay's work folder, which only root can list.
-        let _best_effort =
-            Command::new("chmod").args(["-R", "u+rwX"]).arg(self.base.path()).stderr(Stdio::null()).status();
+        // Processes of a test that failed may need a moment to die, and write meanwhile. What stays all the same is left to
+        // the temporary folder's own removal.
+        let base = self.base.path();
+        for _ in 0..20 {
+            // The kernel leaves a folder of mode 000 in an overlay's work folder, which only root can list.
+            let _best_effort =
+                Command::new("chmod").args(["-R", "u+rwX"]).arg(base).stderr(Stdio::null()).status();
+            if fs::remove_dir_all(base).is_ok() || !base.exists() {
+                break;
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
     }
 }
 

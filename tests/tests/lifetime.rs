@@ -4,7 +4,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use codex_sandbox_tests::{Marker, Place, User, each_user, eventually};
+use codex_sandbox_tests::{Marker, Place, each_user, eventually, users};
 use rustix::process::{Pid, Signal, kill_process};
 
 /// A tree with everything that tries to get away: a child, a grandchild in a session of its own, a daemon.
@@ -26,7 +26,7 @@ fn the_tree_ends_with_the_command() {
         let script = tree(&marker).replace(&format!("echo ready; sleep {}", marker.as_str()), "exit 4");
         place.sh(&script).expect_code(4);
         marker.expect_gone();
-        expect_no_litter(&place, user);
+        expect_no_litter(&place);
     });
 }
 
@@ -41,7 +41,7 @@ fn the_tree_ends_with_the_launcher() {
         live.signal(Signal::KILL);
         live.wait_only();
         marker.expect_gone();
-        expect_no_litter(&place, user);
+        expect_no_litter(&place);
     });
 }
 
@@ -58,7 +58,7 @@ fn the_tree_ends_when_the_launcher_dies_during_set_up() {
             live.wait_only();
         }
         marker.expect_gone();
-        expect_no_litter(&place, user);
+        expect_no_litter(&place);
     });
 }
 
@@ -76,7 +76,7 @@ fn the_tree_ends_with_the_sandboxs_first_process() {
         let status = live.wait_only();
         assert!(!status.success(), "{status}");
         marker.expect_gone();
-        expect_no_litter(&place, user);
+        expect_no_litter(&place);
     });
 }
 
@@ -97,7 +97,7 @@ fn the_tree_ends_when_the_command_is_killed_from_outside() {
         let status = live.wait_only();
         assert_eq!(status.code(), Some(137));
         marker.expect_gone();
-        expect_no_litter(&place, user);
+        expect_no_litter(&place);
     });
 }
 
@@ -120,7 +120,7 @@ fn the_tree_ends_when_any_process_of_the_chain_is_killed() {
             victim += 1;
         }
         assert!(victim >= 2, "a launcher and a first process");
-        expect_no_litter(&place, user);
+        expect_no_litter(&place);
     });
 }
 
@@ -198,13 +198,12 @@ fn kill(pid: u32) {
 }
 
 /// No file of ours on the host, no mount, no control group.
-fn expect_no_litter(place: &Place, user: &User) {
+fn expect_no_litter(place: &Place) {
     let mut here = place.list("");
     here.retain(|path| path != Path::new("made"));
     assert_eq!(here, Vec::<PathBuf>::new(), "the workspace");
     assert!(!Path::new("/tmp/cst-made").exists(), "/tmp is not the host's");
-    let litter: Vec<PathBuf> =
-        ["/tmp", "/var/tmp", "/dev/shm"].into_iter().flat_map(|dir| left_in(dir, user)).collect();
+    let litter: Vec<PathBuf> = ["/tmp", "/var/tmp", "/dev/shm"].into_iter().flat_map(left_in).collect();
     assert_eq!(litter, Vec::<PathBuf>::new());
     let mounts = fs::read_to_string("/proc/self/mountinfo").expect("mounts can be read");
     let base = place.base().to_str().expect("the path is ASCII");
@@ -215,21 +214,18 @@ fn expect_no_litter(place: &Place, user: &User) {
     );
 }
 
-/// New files of the ordinary user, which nobody else is; for root, files with our name.
-fn left_in(dir: &str, user: &User) -> Vec<PathBuf> {
-    use std::os::unix::fs::MetadataExt;
+/// Files with a name of ours. Others may use the machine, and even the same user, at the same time.
+fn left_in(dir: &str) -> Vec<PathBuf> {
     let entries = fs::read_dir(dir).into_iter().flatten().flatten();
     entries
         .filter(|entry| {
             let name = entry.file_name().to_string_lossy().into_owned();
-            // Other tests' things, which may run at the same time.
-            let mine = ["cst-", "codex-attack-"].iter().any(|prefix| name.starts_with(prefix))
-                || name == "codex-sandbox-tests";
             // Where runs without HOME keep their temporary files: state, which `teardown` removes.
-            let state =
-                codex_sandbox_tests::users().iter().any(|user| name == format!("codex-sandbox-{}", user.uid));
-            let owned = !user.is_me() && entry.metadata().is_ok_and(|facts| facts.uid() == user.uid);
-            !mine && !state && (owned || name.starts_with("codex-sandbox"))
+            let state = users().iter().any(|user| name == format!("codex-sandbox-{}", user.uid));
+            let other_tests = name.starts_with("codex-attack-") || name == "codex-sandbox-tests";
+            (name.starts_with("codex-") || name.starts_with(".codex") || name == "cst-made")
+                && !state
+                && !other_tests
         })
         .map(|entry| entry.path())
         .collect()
