@@ -67,7 +67,8 @@ pub(in crate::attack) const ATTEMPTS: &[Attempt] = &[
         let address = v4([127, 0, 0, 1], s.udp);
         let message = Message::new(&address, MARK);
         done(message.send(&socket).or_else(|_| message.send_many(&socket)), "sendmsg, sendmmsg")
-    }),
+    })
+    .may_believe(),
     opens("raw", "open a raw IPv4 socket", |_| {
         socket(libc::AF_INET, libc::SOCK_RAW, libc::IPPROTO_ICMP).attack("socket").map(|_| "opened".into())
     })
@@ -94,8 +95,7 @@ pub(in crate::attack) const ATTEMPTS: &[Attempt] = &[
         }
     })
     .needs(&[Need::File])
-    .open_without_namespaces()
-    .may_believe(),
+    .open_without_namespaces(),
 ];
 
 /// `sockaddr_in`.
