@@ -16,18 +16,25 @@ macro_rules! family {
     };
 }
 
+/// Families that not every C library names (linux/socket.h).
+const NFC: i32 = 39;
+const VSOCK: i32 = 40;
+const QIPCRTR: i32 = 42;
+const SMC: i32 = 43;
+const XDP: i32 = 44;
+
 const STREAM: i32 = libc::SOCK_STREAM;
 const DATAGRAM: i32 = libc::SOCK_DGRAM;
 const RAW: i32 = libc::SOCK_RAW;
 const PACKETS: i32 = libc::SOCK_SEQPACKET;
 
 pub(in crate::attack) const ATTEMPTS: &[Attempt] = &[
-    family!("vsock", "open a vsock, which knows no network namespace", libc::AF_VSOCK, STREAM, 0, PART),
-    family!("vsock-datagram", "open a vsock for datagrams", libc::AF_VSOCK, DATAGRAM, 0, PART),
+    family!("vsock", "open a vsock, which knows no network namespace", VSOCK, STREAM, 0, PART),
+    family!("vsock-datagram", "open a vsock for datagrams", VSOCK, DATAGRAM, 0, PART),
     Attempt::seen_inside(Group::Network, "vsock-connect", "connect to the hypervisor by vsock", |_| {
-        let socket = socket(libc::AF_VSOCK, STREAM | libc::SOCK_NONBLOCK, 0).attack("socket")?;
+        let socket = socket(VSOCK, STREAM | libc::SOCK_NONBLOCK, 0).attack("socket")?;
         // sockaddr_vm: family, reserved, port 1, VMADDR_CID_HOST.
-        let mut address = (libc::AF_VSOCK as u16).to_ne_bytes().to_vec();
+        let mut address = (VSOCK as u16).to_ne_bytes().to_vec();
         address.extend([0, 0, 1, 0, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0]);
         // Whether anybody answers is not the question.
         let reached =
@@ -40,16 +47,16 @@ pub(in crate::attack) const ATTEMPTS: &[Attempt] = &[
     family!("bluetooth", "open a Bluetooth socket", libc::AF_BLUETOOTH, RAW, 1, PART),
     family!("can", "open a CAN socket", libc::AF_CAN, RAW, 1, PART),
     family!("key", "open an IPsec key socket", libc::AF_KEY, RAW, 2, ROOT_AND_PART),
-    family!("xdp", "open an XDP socket", libc::AF_XDP, RAW, 0, ROOT_AND_PART),
+    family!("xdp", "open an XDP socket", XDP, RAW, 0, ROOT_AND_PART),
     family!("tipc", "open a TIPC socket", libc::AF_TIPC, STREAM, 0, PART),
     family!("rds", "open an RDS socket", libc::AF_RDS, PACKETS, 0, PART),
     family!("appletalk", "open an AppleTalk socket", libc::AF_APPLETALK, DATAGRAM, 0, PART),
     family!("ax25", "open an AX.25 socket", libc::AF_AX25, PACKETS, 0, PART),
-    family!("nfc", "open an NFC socket", libc::AF_NFC, RAW, 0, PART),
-    family!("smc", "open an SMC socket, which may be TCP", 43, STREAM, 0, PART),
+    family!("nfc", "open an NFC socket", NFC, RAW, 0, PART),
+    family!("smc", "open an SMC socket, which may be TCP", SMC, STREAM, 0, PART),
     family!("ieee802154", "open an IEEE 802.15.4 socket", libc::AF_IEEE802154, DATAGRAM, 0, PART),
     family!("pppox", "open a PPPoX socket", libc::AF_PPPOX, STREAM, 0, PART),
-    family!("qipcrtr", "open a Qualcomm router socket", 42, DATAGRAM, 0, PART),
+    family!("qipcrtr", "open a Qualcomm router socket", QIPCRTR, DATAGRAM, 0, PART),
     family!(
         "netlink-uevent",
         "listen for device events",

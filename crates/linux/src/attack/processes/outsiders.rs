@@ -76,17 +76,16 @@ pub(in crate::attack) const ATTEMPTS: &[Attempt] = &[
     .needs(YAMA),
     process("limits", "change an outside process' limits", |s| limit(s.victim)),
     process("nice", "change an outside process' nice value", |s| {
-        done(sys!(libc::SYS_setpriority, libc::PRIO_PROCESS as i32, s.victim, 19), "setpriority")
+        done(sys!(libc::SYS_setpriority, libc::PRIO_PROCESS, s.victim, 19), "setpriority")
     }),
     Attempt::seen_inside(
         Group::Processes,
         "nice-of-the-group",
         "set the nice value of the caller's process group (to what it is)",
         |_| {
-            let group = libc::PRIO_PGRP as i32;
+            let group = libc::PRIO_PGRP;
             // getpriority(2) returns 20 minus the nice value.
-            let present =
-                20 - sys!(libc::SYS_getpriority, libc::PRIO_PROCESS as i32, 0).ready("getpriority")?;
+            let present = 20 - sys!(libc::SYS_getpriority, libc::PRIO_PROCESS, 0).ready("getpriority")?;
             done(sys!(libc::SYS_setpriority, group, 0, present), "setpriority PRIO_PGRP")
         },
     ),

@@ -73,7 +73,7 @@ pub(in crate::attack) const ATTEMPTS: &[Attempt] = &[
         file.attack("oom_score_adj").map(|_| "opened for writing".into())
     }),
     pid1("pid-1-nice", "set pid 1's nice value (to what it is)", |s| {
-        let process = libc::PRIO_PROCESS as i32;
+        let process = libc::PRIO_PROCESS;
         // getpriority(2) returns 20 minus the nice value.
         let present = 20 - sys!(libc::SYS_getpriority, process, s.init).attack("getpriority")?;
         done(sys!(libc::SYS_setpriority, process, s.init, present), "setpriority")
