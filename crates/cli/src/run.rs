@@ -5,7 +5,7 @@ use std::io::Write;
 use std::os::unix::ffi::OsStrExt;
 use std::process::ExitCode;
 
-use codex_sandbox::{Command, Enforcement, Exit, Outcome, Require, Strength};
+use codex_sandbox::{Command, Enforcement, Exit, HeldSignals, Outcome, Require, Strength};
 
 use crate::args::{Requirement, RunArgs};
 use crate::config;
@@ -23,6 +23,8 @@ pub fn run(args: &RunArgs) -> Result<ExitCode, Failure> {
     let mut command = sandbox.command(program.clone());
     command.args(rest.iter().cloned());
     set_environment(&mut command, args.clear_env, env);
+    // A signal from now on is the command's, not ours.
+    let _held = HeldSignals::hold();
     let mut child = command.spawn()?;
     let loud = !args.quiet && !args.json;
     if loud {

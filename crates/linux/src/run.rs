@@ -84,6 +84,38 @@ struct State {
 /// What a run ends with that the launcher itself killed.
 const KILLED: Exit = Exit::Signal(libc::SIGKILL);
 
+/// Signals that a launcher hands on to its command.
+const FORWARDED: [i32; 8] = [
+    libc::SIGINT,
+    libc::SIGQUIT,
+    libc::SIGTERM,
+    libc::SIGHUP,
+    libc::SIGUSR1,
+    libc::SIGUSR2,
+    libc::SIGALRM,
+    libc::SIGWINCH,
+];
+
+/// Signals held back from this thread, so that one that comes between the start of a command and
+/// [`Running::wait_forwarding_signals`] waits for it instead of ending the launcher. Dropping it lets them through again.
+#[derive(Debug)]
+#[must_use]
+pub struct HeldSignals(());
+
+impl HeldSignals {
+    /// Holds them back. Commands started meanwhile get the mask of before.
+    pub fn hold() -> Self {
+        sys::hold_signals(&FORWARDED);
+        Self(())
+    }
+}
+
+impl Drop for HeldSignals {
+    fn drop(&mut self) {
+        sys::release_signals();
+    }
+}
+
 /// Starts a command.
 ///
 /// # Errors
@@ -218,16 +250,6 @@ impl Running {
     /// # Errors
     /// As [`Self::wait`].
     pub fn wait_forwarding_signals(&self) -> Result<Ended, RunError> {
-        const FORWARDED: [i32; 8] = [
-            libc::SIGINT,
-            libc::SIGQUIT,
-            libc::SIGTERM,
-            libc::SIGHUP,
-            libc::SIGUSR1,
-            libc::SIGUSR2,
-            libc::SIGALRM,
-            libc::SIGWINCH,
-        ];
         let Ok(signals) = sys::signalfd(&FORWARDED) else { return self.wait() };
         let old = sys::block_signals(&FORWARDED);
         let result = loop {

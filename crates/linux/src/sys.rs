@@ -244,6 +244,28 @@ pub fn set_signal_mask(mask: &libc::sigset_t) {
     unsafe { libc::sigprocmask(libc::SIG_SETMASK, mask, std::ptr::null_mut()) };
 }
 
+thread_local! {
+    /// The mask of before [`hold_signals`].
+    static UNHELD: std::cell::Cell<Option<libc::sigset_t>> = const { std::cell::Cell::new(None) };
+}
+
+/// Blocks `signals` in this thread until [`release_signals`].
+pub fn hold_signals(signals: &[i32]) {
+    UNHELD.set(Some(block_signals(signals)));
+}
+
+/// Puts the mask of before [`hold_signals`] back.
+pub fn release_signals() {
+    if let Some(mask) = UNHELD.take() {
+        set_signal_mask(&mask);
+    }
+}
+
+/// The mask that a command is to start with, where `current` is in force.
+pub fn mask_for_commands(current: libc::sigset_t) -> libc::sigset_t {
+    UNHELD.get().unwrap_or(current)
+}
+
 /// A signalfd(2) for `signals`, close-on-exec and non-blocking.
 pub fn signalfd(signals: &[i32]) -> Result<OwnedFd, Errno> {
     // SAFETY: the set is plain data that outlives the calls; the descriptor returned is new and owned by nobody else.

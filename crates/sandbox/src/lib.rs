@@ -39,5 +39,8 @@ pub use error::Error;
 pub use sandbox::{Builder, Plan, Require, Sandbox};
 pub use state::{private_folders, remove_private_folder, state_dir};
 
+#[cfg(target_os = "linux")]
+pub use codex_sandbox_linux::run::HeldSignals;
+
 /// The Linux plan and the machine's facts, for programs that show them.
 pub use codex_sandbox_linux as linux;

@@ -207,6 +207,9 @@ impl Broker<'_> {
 
 /// The ids of all mounts that this process sees (proc_pid_mountinfo(5), first field).
 fn own_mounts() -> HashSet<u64> {
-    let table = std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
-    table.lines().filter_map(|line| line.split(' ').next()?.parse().ok()).collect()
+    // Bytes: a mount point's name need not be UTF-8.
+    let table = std::fs::read("/proc/self/mountinfo").unwrap_or_default();
+    let first =
+        |line: &[u8]| std::str::from_utf8(line.split(|byte| *byte == b' ').next()?).ok()?.parse().ok();
+    table.split(|byte| *byte == b'\n').filter_map(first).collect()
 }

@@ -145,6 +145,10 @@ impl Resolver<'_> {
     ) -> Result<Found, Errno> {
         let (dir, name) = split(path)?;
         let place = self.place_from(base, &dir, name, links)?;
+        if in_proc(&place.dir_path) {
+            // What was missing was ours: /proc/self/fd holds other numbers for the caller.
+            return self.walk(base, path, follow, links);
+        }
         match place.stat() {
             Err(Errno::NOENT) => Ok(Found::Missing(place)),
             Err(errno) => Err(errno),

@@ -77,9 +77,11 @@ fn prepare(entry: &Entry<'_>) -> Result<(), Failure> {
     set_rlimits(entry.plan)?;
     rustix::thread::set_no_new_privs(true).map_err(Failure::at(Stage::Seccomp, "PR_SET_NO_NEW_PRIVS"))?;
     restrict_files(entry.plan)?;
-    if entry.plan.backend == Backend::Native {
-        namespaces::drop_all_capabilities()?;
+    // In the fallback the command's own process gives them up for good; the broker keeps its own.
+    if entry.plan.backend == Backend::Landlock && entry.plan.identity.uid == 0 {
+        namespaces::empty_bounding_set()?;
     }
+    namespaces::drop_all_capabilities()?;
     sys::default_sigpipe();
     let filter = seccomp::build(filter_spec(entry.plan));
     hand_over_listener(&filter, entry.report)?;

@@ -58,13 +58,14 @@ pub fn launch(
     let native = plan.backend == Backend::Native;
     let maps = native && !plan.identity.uid_ranges.is_empty();
     let wait = maps || cgroup.is_some();
-    let mask = sys::block_all_signals();
+    let current = sys::block_all_signals();
+    let mask = sys::mask_for_commands(current);
     let started = start_init(
         plan,
         |parts| init::run(Launch { plan, image, cwd, stdio, control: &parts, launcher, wait, mask }),
         theirs,
     );
-    sys::set_signal_mask(&mask);
+    sys::set_signal_mask(&current);
     let (pid, pidfd) = started.map_err(Failure::at(Stage::Namespaces, "clone"))?;
     let mut sandboxed = Sandboxed { pid, pidfd, control, cgroup, host_proc: false };
     let result = hand_over(plan, &sandboxed, maps, wait).and_then(|()| wait_for_start(&sandboxed));

@@ -61,7 +61,7 @@ pub fn keep_broker_capabilities(root: bool) -> Result<(), Failure> {
             | CapabilitySet::FOWNER
             | CapabilitySet::FSETID;
     }
-    empty_bounding_set().map_err(Failure::at(Stage::Capabilities, "bounding set"))?;
+    empty_bounding_set()?;
     set(kept)
 }
 
@@ -76,14 +76,16 @@ fn set(kept: CapabilitySet) -> Result<(), Failure> {
 }
 
 /// With an empty bounding set no execve(2) gives capabilities back, not even to uid 0.
-fn empty_bounding_set() -> Result<(), Errno> {
+pub fn empty_bounding_set() -> Result<(), Failure> {
     for number in 0..64 {
         // SAFETY: prctl with integer arguments only.
         let result = unsafe { libc::prctl(libc::PR_CAPBSET_DROP, number, 0, 0, 0) };
         if result == -1 {
             // Past the last capability that this kernel knows.
             let errno = std::io::Error::last_os_error().raw_os_error();
-            return if errno == Some(libc::EINVAL) { Ok(()) } else { Err(Errno::PERM) };
+            let past_the_last = errno == Some(libc::EINVAL);
+            let fail = Failure::at(Stage::Capabilities, "bounding set");
+            return if past_the_last { Ok(()) } else { Err(fail(Errno::PERM)) };
         }
     }
     Ok(())
