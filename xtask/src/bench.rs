@@ -114,15 +114,20 @@ pub fn run(args: &BenchArgs) -> Result<bool> {
     crate::machine::prepare();
     let bench = Bench::build()?;
     let mut report = Report::default();
+    let mut about = machine::lines();
     for &section in &args.sections {
         println!("\n== {}", section.name());
+        if let Some(busy) = machine::busy() {
+            println!("warning: {busy}");
+            about.push(format!("section {}: {busy}", section.name()));
+        }
         let table = section.measure(&bench).with_context(|| format!("section {}", section.name()))?;
         println!("{table}");
         report.tables.push(table);
     }
     if args.sections == Section::ALL && !args.print {
         let path = top().join("docs/benchmarks.md");
-        let text = report.text(&machine::lines());
+        let text = report.text(&about);
         std::fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))?;
         println!("written: {}", path.display());
     }

@@ -57,6 +57,9 @@ impl Counts {
             "run_system_calls": self.run_system_calls,
         });
         let path = file();
+        if let Some(dir) = path.parent() {
+            std::fs::create_dir_all(dir).with_context(|| format!("cannot create {}", dir.display()))?;
+        }
         std::fs::write(&path, format!("{value:#}\n"))
             .with_context(|| format!("cannot write {}", path.display()))
     }

@@ -18,18 +18,30 @@ pub struct Timing {
     pub stddev: f64,
 }
 
+impl Timing {
+    fn of(mut times: Vec<f64>) -> Self {
+        times.sort_by(f64::total_cmp);
+        let count = times.len() as f64;
+        let mean = times.iter().sum::<f64>() / count;
+        let variance = times.iter().map(|time| (time - mean).powi(2)).sum::<f64>() / count;
+        Self { median: times[times.len() / 2], mean, stddev: variance.sqrt() }
+    }
+}
+
 /// How often.
 #[derive(Debug, Clone, Copy)]
 pub struct Effort<'a> {
-    /// Runs that are not counted.
+    /// Rounds in which the commands take turns: a busy time of the machine then hits all of them.
+    pub rounds: u32,
+    /// Runs in each round that are not counted.
     pub warmup: u32,
-    /// Runs that are.
+    /// Runs in each round that are.
     pub runs: u32,
     /// A command before each run, whose time does not count.
     pub prepare: Option<&'a str>,
 }
 
-/// Times the commands in one run of hyperfine without a shell, as the ordinary user, in `cwd`. Results in their order.
+/// Times the commands with hyperfine without a shell, as the ordinary user, in `cwd`. Results in their order.
 ///
 /// # Errors
 /// hyperfine is not installed, or a command failed.
@@ -39,6 +51,17 @@ pub fn time<const N: usize>(
     effort: Effort<'_>,
     commands: [&str; N],
 ) -> Result<[Timing; N]> {
+    let mut times: [Vec<f64>; N] = std::array::from_fn(|_| Vec::new());
+    for _ in 0..effort.rounds {
+        for (all, new) in times.iter_mut().zip(round(place, cwd, effort, &commands)?) {
+            all.extend(new);
+        }
+    }
+    Ok(times.map(Timing::of))
+}
+
+/// One round: the seconds of each run of each command.
+fn round(place: &Place, cwd: &Path, effort: Effort<'_>, commands: &[&str]) -> Result<Vec<Vec<f64>>> {
     let export = place.path("hyperfine.json");
     let mut command = place.command(cwd, "hyperfine");
     command.args(["-N", "--style", "none", "--export-json"]).arg(&export);
@@ -50,16 +73,30 @@ pub fn time<const N: usize>(
     process::output(&mut command)?;
     let text = std::fs::read_to_string(&export).context("cannot read what hyperfine wrote")?;
     let results: serde_json::Value = serde_json::from_str(&text)?;
-    let mut timings = Vec::new();
-    for at in 0..N {
-        let result = &results["results"][at];
-        let field = |name: &str| result[name].as_f64().with_context(|| format!("hyperfine gave no {name}"));
-        timings.push(Timing { median: field("median")?, mean: field("mean")?, stddev: field("stddev")? });
-    }
-    Ok(timings.try_into().expect("one for each of the N commands"))
+    let times = |at: usize| -> Option<Vec<f64>> {
+        let times: Vec<f64> = results["results"][at]["times"]
+            .as_array()?
+            .iter()
+            .filter_map(serde_json::Value::as_f64)
+            .collect();
+        (!times.is_empty()).then_some(times)
+    };
+    (0..commands.len()).map(|at| times(at).context("hyperfine gave no times")).collect()
 }
 
 /// A path as a word of a hyperfine command line.
 pub fn word(path: &Path) -> String {
     format!("'{}'", path.display())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_outlier_moves_the_mean_and_not_the_median() {
+        let timing = Timing::of(vec![3.0, 1.0, 2.0, 2.0, 12.0]);
+        assert_eq!((timing.median, timing.mean), (2.0, 4.0));
+        assert!((timing.stddev - 4.05).abs() < 0.01, "{timing:?}");
+    }
 }

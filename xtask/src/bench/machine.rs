@@ -29,6 +29,14 @@ pub fn lines() -> Vec<String> {
     ]
 }
 
+/// What keeps the machine from being idle before a section: more than one process of others that wants to run. The
+/// bench itself and what it has just built make up the rest.
+pub fn busy() -> Option<String> {
+    let load = std::fs::read_to_string("/proc/loadavg").ok()?;
+    let load: f64 = load.split(' ').next()?.parse().ok()?;
+    (load > 2.0).then(|| format!("other work was going on (load {load:.1}), which distorts its times"))
+}
+
 /// The first value of a key in a file of `key: value` or `key=value` lines.
 fn value(path: &str, key: &str) -> String {
     std::fs::read_to_string(path)

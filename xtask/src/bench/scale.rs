@@ -8,7 +8,7 @@ use super::Bench;
 use super::hyperfine::{Effort, time, word};
 use super::report::{Table, ms};
 
-const EFFORT: Effort<'_> = Effort { warmup: 10, runs: 150, prepare: None };
+const EFFORT: Effort<'_> = Effort { rounds: 5, warmup: 5, runs: 30, prepare: None };
 
 /// Files in each folder of a large workspace.
 const FILES_A_FOLDER: usize = 100;

@@ -6,7 +6,7 @@ use super::hyperfine::{Effort, time, word};
 use super::report::{Table, ms, times, verdict};
 use super::{Bench, bubblewrap};
 
-const EFFORT: Effort<'_> = Effort { warmup: 50, runs: 700, prepare: None };
+const EFFORT: Effort<'_> = Effort { rounds: 7, warmup: 10, runs: 100, prepare: None };
 
 /// The table.
 pub fn measure(bench: &Bench) -> Result<Table> {
@@ -40,7 +40,7 @@ pub fn measure(bench: &Bench) -> Result<Table> {
     ));
     table.note(format!(
         "bubblewrap's command line: `{bwrap}`. All started by `hyperfine -N` with {} runs.",
-        EFFORT.runs
+        EFFORT.rounds * EFFORT.runs
     ));
     Ok(table)
 }

@@ -10,12 +10,12 @@ use super::hyperfine::{Effort, time, word};
 use super::report::{Table, ms, verdict};
 use crate::process;
 
-const GIT: Effort<'_> = Effort { warmup: 3, runs: 25, prepare: None };
-const MAKE: Effort<'_> = Effort { warmup: 1, runs: 7, prepare: Some("make -s clean") };
+const GIT: Effort<'_> = Effort { rounds: 5, warmup: 2, runs: 8, prepare: None };
+const MAKE: Effort<'_> = Effort { rounds: 5, warmup: 0, runs: 1, prepare: Some("make -s clean") };
 
 /// Files in git's tree, and units of the C program.
 const GIT_FILES: usize = 50_000;
-const C_FILES: usize = 120;
+const C_FILES: usize = 60;
 
 /// The table.
 pub fn measure(bench: &Bench) -> Result<Table> {
