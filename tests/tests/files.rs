@@ -318,7 +318,6 @@ fn relative_roots_count_from_where_they_were_written() {
 }
 
 #[test]
-#[ignore = "open: nothing can be written in a root whose name is not UTF-8"]
 fn odd_names_are_names() {
     each_user(|user| {
         let long = "x".repeat(200);

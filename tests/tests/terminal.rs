@@ -180,7 +180,6 @@ fn sigterm_is_forwarded_and_the_commands_code_comes_back() {
 }
 
 #[test]
-#[ignore = "open: signals between start and wait, and signal 33"]
 fn sigterm_reaches_the_command_from_its_first_moment() {
     each_user(|user| {
         let place = Place::new(user);

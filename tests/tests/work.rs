@@ -225,7 +225,6 @@ fn a_c_program_is_made_in_parallel() {
 }
 
 #[test]
-#[ignore = "open: a pipe of its own cannot be opened for writing by /dev/fd"]
 fn shells_have_pipelines_here_documents_and_process_substitution() {
     if !have(&["bash"]) {
         return;

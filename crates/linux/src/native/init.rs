@@ -148,6 +148,8 @@ fn build(launch: &Launch<'_>) -> Result<Option<OwnedFd>, Failure> {
     }
     let mounted = mounts::build(plan)?;
     namespaces::keep_broker_capabilities(plan.identity.uid == 0)?;
+    // They go with this process.
+    std::mem::forget(mounted.locks);
     Ok(mounted.proc)
 }
 

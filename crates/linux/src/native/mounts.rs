@@ -4,7 +4,7 @@ use std::fs::File;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{CWD, Mode, OFlags, ResolveFlags};
+use rustix::fs::{CWD, FlockOperation, Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 use rustix::mount::{
     FsMountFlags, FsOpenFlags, MountAttrFlags, MoveMountFlags, OpenTreeFlags, fsconfig_create,
@@ -23,6 +23,8 @@ const EMPTY_FOLDER: &str = "/dev/.hidden-folder";
 pub struct Mounted {
     /// A writable /proc that is mounted nowhere; `None` where a new /proc is refused and the host's stays.
     pub proc: Option<OwnedFd>,
+    /// Locks of the overlays' work folders, for as long as the run lasts.
+    pub locks: Vec<OwnedFd>,
 }
 
 /// Mounts that must be taken from the tree before it becomes read-only.
@@ -31,17 +33,18 @@ struct Captured {
     overlays: Vec<(PathBuf, OwnedFd)>,
     devices: Vec<(&'static str, OwnedFd)>,
     terminal: Option<OwnedFd>,
+    locks: Vec<OwnedFd>,
 }
 
 /// Carries out the mount steps of `plan`.
 pub fn build(plan: &LinuxPlan) -> Result<Mounted, Failure> {
-    let captured = capture(plan)?;
+    let mut captured = capture(plan)?;
     read_only_tree()?;
     for (at, mount) in &captured.overlays {
         attach(mount, at)?;
     }
     devices(&captured)?;
-    let mounted = Mounted { proc: proc()? };
+    let mounted = Mounted { proc: proc()?, locks: std::mem::take(&mut captured.locks) };
     if mounted.proc.is_none() && plan.strict {
         return Err(fail("/proc")(Errno::PERM));
     }
@@ -61,15 +64,20 @@ pub fn build(plan: &LinuxPlan) -> Result<Mounted, Failure> {
 }
 
 fn capture(plan: &LinuxPlan) -> Result<Captured, Failure> {
-    let mut captured =
-        Captured { writable: Vec::new(), overlays: Vec::new(), devices: Vec::new(), terminal: None };
+    let mut captured = Captured {
+        writable: Vec::new(),
+        overlays: Vec::new(),
+        devices: Vec::new(),
+        terminal: None,
+        locks: Vec::new(),
+    };
     for mount in &plan.mounts {
         match mount {
             Mount::Writable { path } => captured.writable.push((path.clone(), writable_clone(path)?)),
             Mount::Overlay { at, upper, work } => {
-                // Another run of the workspace may be in the way; then /tmp is the private folder alone.
-                let mount = overlay(at, upper, work).or_else(|_| writable_clone(upper))?;
+                let (mount, lock) = overlay(at, upper, work).map_err(fail(at))?;
                 captured.overlays.push((at.clone(), mount));
+                captured.locks.push(lock);
             }
             Mount::Replace { at, with } => captured.overlays.push((at.clone(), writable_clone(with)?)),
             Mount::Devices { terminal } => {
@@ -108,25 +116,30 @@ fn writable_clone(path: &Path) -> Result<OwnedFd, Failure> {
     Ok(clone)
 }
 
-/// A new overlay, mounted nowhere yet.
+/// A new overlay, mounted nowhere yet, and a lock to be held for as long as it is used.
 ///
-/// Overlayfs marks the work folder of a volatile mount, and refuses the next one while the mark is there. Nothing is lost
-/// here that the mark would warn of, so it goes as soon as the mount is made; another run may just be between the two.
-fn overlay(lower: &Path, upper: &Path, work: &Path) -> Result<OwnedFd, Errno> {
-    const TRIES: u32 = 50;
-    for _ in 0..TRIES {
-        match try_overlay(lower, upper, work) {
-            Err(Errno::INVAL) => {
-                clear_volatile_mark(work);
-                std::thread::sleep(std::time::Duration::from_millis(1));
-            }
-            made => {
-                clear_volatile_mark(work);
-                return made;
+/// Runs of one workspace may meet. They share the upper folder, but overlayfs takes the work folder for its own and makes it
+/// anew, so each gets another of those.
+fn overlay(lower: &Path, upper: &Path, work: &Path) -> Result<(OwnedFd, OwnedFd), Errno> {
+    const RUNS: u32 = 256;
+    for number in 0..RUNS {
+        let work = work.join(number.to_string());
+        match rustix::fs::mkdir(&work, Mode::from_raw_mode(0o700)) {
+            Ok(()) | Err(Errno::EXIST) => {}
+            Err(errno) => return Err(errno),
+        }
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let lock = rustix::fs::open(&work, flags, Mode::empty())?;
+        match rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive) {
+            Err(Errno::WOULDBLOCK) => {}
+            Err(errno) => return Err(errno),
+            Ok(()) => {
+                clear_volatile_mark(&work);
+                return Ok((try_overlay(lower, upper, &work)?, lock));
             }
         }
     }
-    Err(Errno::INVAL)
+    Err(Errno::BUSY)
 }
 
 /// The layers are named by descriptor: any path works, commas and colons included.
