@@ -9,7 +9,7 @@ use proptest::prelude::*;
 use support::generate::{build, cases};
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 600, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn a_plan_that_is_made_is_proved(case in cases()) {

@@ -76,7 +76,7 @@ pub fn check(
         let reason = format!("{} may not read and write in {path} without elevation", facts.user.name);
         return Err(refusal("root-not-yours", reason, remedy()));
     }
-    Ok(label(path, facts, node, launcher))
+    Ok(label(path, facts, node, launcher, tier))
 }
 
 /// Whether the user has READ_CONTROL or WRITE_DAC only because he owns the object, or will own what he makes in it: an ACE denies
@@ -96,13 +96,19 @@ pub fn owner_depends_on_owning(node: &TreeNode, baseline: &Token) -> bool {
 }
 
 /// Setting a label takes WRITE_OWNER; an owner who lacks it may give it to himself.
-fn label(path: &WinPath, facts: &Facts, node: &TreeNode, launcher: &Token) -> Capable {
+fn label(path: &WinPath, facts: &Facts, node: &TreeNode, launcher: &Token, tier: Tier) -> Capable {
     let volume = facts.volumes.iter().find(|volume| volume.root.drive() == path.drive());
     if volume.is_some_and(|volume| !volume.labels) {
         let no_label = Some(format!("{path} is on a volume that stores no labels"));
         return Capable { no_label, relabel: false };
     }
-    let relabel = needs_right_to_label(node, facts, launcher);
+    let mut node = node.clone();
+    if tier == Tier::Elevated {
+        // The user keeps full control there, so he has that right.
+        let full = Ace::allow(AccessMask::FILE_ALL_ACCESS, facts.user.sid.0);
+        inherit::add_explicit(&mut node.descriptor, full.with_flags(AceFlags::INHERIT_ALL));
+    }
+    let relabel = needs_right_to_label(&node, facts, launcher);
     let no_label =
         relabel.is_none().then(|| format!("{path} cannot be labelled: WRITE_OWNER is not granted"));
     Capable { no_label, relabel: relabel == Some(true) }
@@ -116,7 +122,7 @@ pub fn needs_right_to_label(node: &TreeNode, facts: &Facts, launcher: &Token) ->
     let given = Ace::allow(AccessMask::WRITE_OWNER, facts.user.sid.0);
     let given = given.with_flags(Applies::Tree.flags(node.kind));
     if let AclField::List(acl) = &mut descriptor.dacl {
-        acl.aces.retain(|ace| *ace != given);
+        acl.aces.retain(|ace| inherit::without_mark(ace) != given);
     }
     let has = allows(launcher, &descriptor, AccessMask::WRITE_OWNER);
     // What lies below is labelled object by object, so the right must come down too.

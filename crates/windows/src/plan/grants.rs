@@ -65,7 +65,9 @@ impl Grants {
             changes.remove.push(spec.ace(step.node.kind));
             self.ace(step, spec, Purpose::Stale, Change::Remove);
         }
-        for (spec, purpose) in aces.into_iter().filter(|_| step.editable) {
+        // Without a DACL there is nothing to add an ACE to.
+        let takes_aces = step.editable && !step.node.has_null_dacl();
+        for (spec, purpose) in aces.into_iter().filter(|_| takes_aces) {
             let ace = spec.ace(step.node.kind);
             let change = if has(step.node, &ace) { Change::Keep } else { Change::Add };
             changes.add.push(Edit { ace, by: By::Run });

@@ -139,7 +139,8 @@ impl Open {
             (*by == By::Run || context.tier == Tier::Elevated)
                 && context.editors.may(*by, &node.descriptor, AccessMask::WRITE_DAC)
         });
-        match by.filter(|_| !node.has_null_dacl() && !node.is_hard_linked()) {
+        let in_ssh = path.components().any(super::refuse::is_ssh);
+        match by.filter(|_| !node.has_null_dacl() && !node.is_hard_linked() && !in_ssh) {
             Some(by) => self.close(context, path, node, writes, deletes, by),
             None => self.folders.push(path.clone()),
         }

@@ -295,7 +295,8 @@ impl Planner<'_, '_> {
             if self.context.role(path) != Role::Outside || !self.context.is_readable(path) {
                 continue;
             }
-            let given = self.out.aces.iter().any(|ace| ace.path == *path);
+            let allows_it = |ace: &AceChange| ace.path == *path && ace.ace.effect == Effect::Allow;
+            let given = self.out.aces.iter().any(allows_it);
             let list = if self.is_secret(path) { &mut secrets } else { &mut others };
             let reached = self.may_reach(path, node);
             if !given && !reached && !list.iter().any(|above: &WinPath| path.is_in(above)) {

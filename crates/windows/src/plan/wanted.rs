@@ -5,7 +5,7 @@
 
 use nt_security::ace::{Ace, AceFlags, AceKind};
 use nt_security::token::integrity;
-use nt_security::{AccessMask, Control, ObjectType, SecurityDescriptor, Sid, well_known};
+use nt_security::{AccessMask, Control, Label, LabelPolicy, ObjectType, SecurityDescriptor, Sid, well_known};
 
 use super::apply::{Step, allows};
 use super::capable::needs_right_to_label;
@@ -257,8 +257,10 @@ impl List<'_, '_> {
                 && ace.flags().contains(AceFlags::INHERIT_ALL)
                 && ace.is_inherited()
         };
-        let has = self.node.descriptor.dacl().is_some_and(|acl| acl.aces.iter().any(keeps));
-        if !has {
+        let given = Ace::allow(AccessMask::FILE_ALL_ACCESS, user).with_flags(AceFlags::INHERIT_ALL);
+        let aces = self.node.descriptor.dacl().map_or(&[][..], |acl| &acl.aces);
+        // One that an earlier plan gave is wanted still, whatever else comes down since.
+        if aces.contains(&given) || !aces.iter().any(keeps) {
             self.allow(user, AccessMask::FILE_ALL_ACCESS, Applies::Tree, Purpose::UserKeeps);
         }
     }
@@ -327,7 +329,9 @@ impl List<'_, '_> {
     }
 
     fn closed(&mut self, root: &Granted, top: bool) {
-        let in_the_way = self.inherits_nothing() || self.explicit_allow(WRITES, None);
+        // The user's own SID is never a restricting one, so what he is given does not count in the second check.
+        let user = self.context.facts.user.sid.0;
+        let in_the_way = self.inherits_nothing() || self.explicit_allow(WRITES, |sid| *sid != user);
         if top || in_the_way {
             self.deny(root.sid, WRITES, Applies::Tree, Purpose::Protect);
         }
@@ -348,7 +352,7 @@ impl List<'_, '_> {
     /// Not to be read: by label in both tiers, and by DACL where the command is not the user.
     fn unreadable(&mut self, top: bool) {
         if let (Tier::Elevated, Some(group)) = (self.context.tier, self.context.group)
-            && (top || self.inherits_nothing() || self.explicit_allow(EVERYTHING, None))
+            && (top || self.inherits_nothing() || self.explicit_allow(EVERYTHING, |_| true))
         {
             self.deny(group, EVERYTHING, Applies::Tree, Purpose::DenyRead);
         }
@@ -364,7 +368,7 @@ impl List<'_, '_> {
 
     /// The deny comes down from the root, unless something stands in its way.
     fn pass_on_delete_child(&mut self) {
-        let in_the_way = self.inherits_nothing() || self.explicit_allow(AccessMask::FILE_DELETE_CHILD, None);
+        let in_the_way = self.inherits_nothing() || self.explicit_allow(AccessMask::FILE_DELETE_CHILD, |_| true);
         if self.node.is_folder() && in_the_way {
             self.deny_delete_child();
         }
@@ -378,14 +382,13 @@ impl List<'_, '_> {
     /// A label of its own that keeps the command out gives way; one below it, which is for others, stays. A label
     /// above Medium is not the user's to change.
     fn open_label(&mut self) {
-        let in_the_way = match own_label(self.node) {
-            Some(label) => {
-                label.level <= integrity::MEDIUM
-                    && (label.level > integrity::MEDIUM_LOW || label.no_read_up || label.no_execute_up)
-            }
-            None if self.leaves_unreadable() => true,
-            None => self.inherits_no_label() && self.node.descriptor.label().level <= integrity::MEDIUM,
+        let blocks = |label: Label| {
+            let reads = LabelPolicy::NO_READ_UP | LabelPolicy::NO_EXECUTE_UP;
+            label.level <= integrity::MEDIUM
+                && (label.level > integrity::MEDIUM_LOW || label.policy.intersects(reads))
         };
+        let alone = own_label(self.node).is_some() || self.inherits_no_label();
+        let in_the_way = self.leaves_unreadable() || alone && blocks(self.node.descriptor.label());
         if in_the_way {
             self.set_label(root_label(), Purpose::Grant);
         }
@@ -411,17 +414,18 @@ impl List<'_, '_> {
     }
 
     fn second_check_allows(&self, mask: AccessMask) -> bool {
-        self.explicit_allow(mask, Some(&self.context.second_check_sids()))
+        let sids = self.context.second_check_sids();
+        self.explicit_allow(mask, |sid| sids.contains(sid))
     }
 
-    /// Whether an explicit ACE grants some of `mask`, here or below, to one of these SIDs (to anyone if `None`).
-    fn explicit_allow(&self, mask: AccessMask, sids: Option<&[Sid]>) -> bool {
+    /// Whether an explicit ACE grants some of `mask`, here or below, to a SID that counts.
+    fn explicit_allow(&self, mask: AccessMask, counts_for: impl Fn(&Sid) -> bool) -> bool {
         let mapping = ObjectType::File.mapping();
         let counts = |ace: &Ace| {
             ace.kind().effect() == Some(nt_security::ace::AceEffect::Allow)
                 && !ace.is_inherited()
                 && mapping.map(ace.mask()).intersects(mask)
-                && sids.is_none_or(|sids| ace.sid().is_some_and(|sid| sids.contains(sid)))
+                && ace.sid().is_some_and(&counts_for)
         };
         self.node.descriptor.dacl().is_some_and(|acl| acl.aces.iter().any(counts))
     }

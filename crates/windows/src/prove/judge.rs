@@ -208,7 +208,9 @@ impl Judge<'_> {
         let closed = self.subject.verdict.access != Access::Write && self.subject.kind != SubjectKind::GitDir;
         let taken = |path: &WinPath| {
             let labels = &world.plan.labels;
-            labels.iter().any(|label| label.change == Change::Remove && path.is_in(&label.path))
+            let removed =
+                labels.iter().any(|label| label.change == Change::Remove && path.is_in(&label.path));
+            removed && world.after.get(path).is_none_or(is_labelled_for_commands)
         };
         let labelled_open =
             |path: &WinPath| world.before.get(path).is_none_or(is_labelled_for_commands) || taken(path);
