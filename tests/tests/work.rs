@@ -167,7 +167,6 @@ fn python_multiprocessing_works() {
 }
 
 #[test]
-#[ignore = "open: npm finds no cache folder that it may write"]
 fn npm_installs_a_tarball_and_node_talks_to_children() {
     if !have(&["npm", "node", "tar"]) {
         return;

@@ -4,10 +4,11 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
+use codex_sandbox::linux::paths::HostPaths;
 use codex_sandbox::policy::config::{self, Layer, Setting, units};
 use codex_sandbox::policy::error::{PolicyError, Problem};
 use codex_sandbox::policy::policy::{GitMode, Mode, Origin, WrittenPath};
-use codex_sandbox::policy::resolve::{Place, workspace};
+use codex_sandbox::policy::resolve::{Place, reached_through, workspace};
 use codex_sandbox::{Builder, Error, Policy, Sandbox};
 
 use crate::args::PolicyArgs;
@@ -19,9 +20,25 @@ pub struct Intent {
     cwd: Option<PathBuf>,
     /// What the user should hear, one line each.
     pub notices: Vec<String>,
+    files: Vec<PathBuf>,
 }
 
 impl Intent {
+    /// Whether a configuration file that was read lies where the policy lets commands write: then a command would choose
+    /// what the next one may do.
+    pub fn check_files(&self, sandbox: &Sandbox) -> Result<(), Failure> {
+        let roots: Vec<PathBuf> = sandbox.resolved().roots.iter().map(|root| root.path.clone()).collect();
+        for file in &self.files {
+            if let Some(folder) = reached_through(file, &roots, &HostPaths) {
+                let origin = Origin::File { path: file.clone(), line: 1 };
+                return Err(
+                    PolicyError::new(origin, Problem::InWorkspace { folder: folder.to_path_buf() }).into()
+                );
+            }
+        }
+        Ok(())
+    }
+
     /// A builder for the sandbox that was meant.
     pub fn builder(&self) -> Builder {
         let builder = Sandbox::builder(self.policy.clone());
@@ -37,13 +54,18 @@ pub fn read(args: &PolicyArgs) -> Result<Intent, Failure> {
     let mut notices = Vec::new();
     let place = place(args)?;
     let mut layers = Vec::new();
-    layers.extend(default_file(&place, &mut notices)?);
-    layers.extend(args.config.as_deref().map(|path| named_file(path, &place)).transpose()?);
+    let mut files = Vec::new();
+    let default = default_file(&place, &mut notices)?;
+    let named = args.config.as_deref().map(|path| named_file(path, &place)).transpose()?;
+    for (path, layer) in default.into_iter().chain(named) {
+        files.push(path);
+        layers.push(layer);
+    }
     for text in &args.overrides {
         layers.push(config::parse_override(text)?);
     }
     layers.push(flags(args)?);
-    Ok(Intent { policy: config::assemble(&layers)?, cwd: args.cwd.clone(), notices })
+    Ok(Intent { policy: config::assemble(&layers)?, cwd: args.cwd.clone(), notices, files })
 }
 
 /// Where the run will happen: needed to tell whether a configuration file lies in the workspace.
@@ -61,7 +83,7 @@ fn place(args: &PolicyArgs) -> Result<Place, Failure> {
 }
 
 /// `$CODEX_HOME/config.toml`, `~/.codex/config.toml`. One that the workspace holds is not trusted, and passed over.
-fn default_file(place: &Place, notices: &mut Vec<String>) -> Result<Option<Layer>, Failure> {
+fn default_file(place: &Place, notices: &mut Vec<String>) -> Result<Option<(PathBuf, Layer)>, Failure> {
     let codex_home =
         std::env::var_os("CODEX_HOME").map(PathBuf::from).filter(|dir| !dir.as_os_str().is_empty());
     let Some(dir) = codex_home.or_else(|| place.home.as_ref().map(|home| home.join(".codex"))) else {
@@ -79,32 +101,46 @@ fn default_file(place: &Place, notices: &mut Vec<String>) -> Result<Option<Layer
         return Ok(None);
     }
     match read_file(&path) {
-        Ok(bytes) => Ok(Some(config::parse(&bytes, &path)?)),
+        Ok(bytes) => {
+            let layer = config::parse(&bytes, &path)?;
+            Ok(Some((path, layer)))
+        }
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(source) => Err(unreadable(path, source)),
     }
 }
 
-fn named_file(path: &Path, place: &Place) -> Result<Layer, Failure> {
+fn named_file(path: &Path, place: &Place) -> Result<(PathBuf, Layer), Failure> {
     // Relative to where the user typed it.
-    let path = std::env::current_dir().map_or_else(|_| path.to_path_buf(), |here| here.join(path));
+    let path =
+        without_dots(&std::env::current_dir().map_or_else(|_| path.to_path_buf(), |here| here.join(path)));
     if let Some(folder) = inside_workspace(&path, place) {
         let origin = Origin::File { path, line: 1 };
         return Err(PolicyError::new(origin, Problem::InWorkspace { folder }).into());
     }
     let bytes = read_file(&path).map_err(|source| unreadable(path.clone(), source))?;
-    Ok(config::parse(&bytes, &path)?)
+    let layer = config::parse(&bytes, &path)?;
+    Ok((path, layer))
 }
 
 fn unreadable(path: PathBuf, source: io::Error) -> Failure {
     PolicyError::new(Origin::File { path, line: 1 }, Problem::Unreadable { source }).into()
 }
 
-/// The workspace, if the file lies in it: commands may write there.
+/// The workspace, if the file lies in it, or a link on the way to it: commands may write there.
 fn inside_workspace(path: &Path, place: &Place) -> Option<PathBuf> {
-    let folder = workspace(place, &codex_sandbox::linux::paths::HostPaths)?;
-    let real = std::fs::canonicalize(path).unwrap_or_else(|_| path.to_path_buf());
-    (real.starts_with(&folder) || path.starts_with(&folder)).then_some(folder)
+    let folder = workspace(place, &HostPaths)?;
+    reached_through(path, &[folder], &HostPaths).map(Path::to_path_buf)
+}
+
+/// `work/../file` does not lie in `work`, whatever stands there.
+fn without_dots(path: &Path) -> PathBuf {
+    let dots = path.components().any(|part| part == std::path::Component::ParentDir);
+    let real = path.parent().filter(|_| dots).and_then(|parent| std::fs::canonicalize(parent).ok());
+    match (real, path.file_name()) {
+        (Some(parent), Some(name)) => parent.join(name),
+        _ => path.to_path_buf(),
+    }
 }
 
 /// No more than the parser takes, and one byte, so that it notices. A FIFO or a device is not waited for.

@@ -29,6 +29,7 @@ struct Answer {
 pub fn run(args: &ExplainArgs) -> Result<ExitCode, Failure> {
     let intent = config::read(&args.policy)?;
     let sandbox = intent.builder().probe()?;
+    intent.check_files(&sandbox)?;
     let answers: Vec<Answer> =
         args.subjects.iter().map(|subject| answer(&sandbox, args.op, subject)).collect();
     let text = if args.json { format!("{:#}\n", serde_json::json!(answers)) } else { describe(&answers) };

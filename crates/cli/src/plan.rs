@@ -15,6 +15,7 @@ use crate::failure::Failure;
 pub fn run(args: &PlanArgs) -> Result<ExitCode, Failure> {
     let intent = config::read(&args.policy)?;
     let sandbox = intent.builder().probe()?;
+    intent.check_files(&sandbox)?;
     let text = match (sandbox.plan(), args.json) {
         (Plan::Linux(plan), true) => pretty(&serde_json::json!({ "os": "linux", "plan": plan })),
         (Plan::Unsandboxed, true) => {

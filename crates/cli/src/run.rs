@@ -17,6 +17,7 @@ pub fn run(args: &RunArgs) -> Result<ExitCode, Failure> {
     let intent = config::read(&args.policy)?;
     let require = if args.require == Some(Requirement::Full) { Require::Full } else { Require::Best };
     let sandbox = intent.builder().require(require).build()?;
+    intent.check_files(&sandbox)?;
     let Some((program, rest)) = args.command.split_first() else {
         return Err(Failure::Argument("no command after `--`".to_owned()));
     };

@@ -149,6 +149,9 @@ pub struct LinuxPlan {
     pub landlock_abi: u32,
     /// Environment variables that are set.
     pub environment: Vec<(String, PathBuf)>,
+    /// Environment variables that are set where the caller has none: caches that tools would keep in the home folder.
+    #[serde(default)]
+    pub defaults: Vec<(String, PathBuf)>,
     /// Limits.
     pub limits: LimitsPlan,
     /// Refuse to run when something turns out weaker than planned (a /proc that cannot be replaced).
@@ -224,6 +227,7 @@ pub fn plan(policy: &Resolved, facts: &Facts, view: &View) -> Result<LinuxPlan, 
         private: private(native, &overlays),
         mounts: if native { mounts(policy, view, overlays) } else { Vec::new() },
         landlock_abi: facts.landlock_abi,
+        defaults: caches(&environment),
         environment,
         limits: limits(policy, facts),
         policy: policy.clone(),
@@ -371,6 +375,12 @@ fn environment(policy: &Resolved, overlays: &[Mount]) -> Vec<(String, PathBuf)> 
     ["TMPDIR", "TMP", "TEMP"].map(|name| (name.to_owned(), folder.clone())).to_vec()
 }
 
+/// npm stops where it cannot write its cache.
+fn caches(environment: &[(String, PathBuf)]) -> Vec<(String, PathBuf)> {
+    let tmp = environment.iter().find(|(name, _)| name == "TMPDIR");
+    tmp.map(|(_, folder)| ("npm_config_cache".to_owned(), folder.join(".npm-cache"))).into_iter().collect()
+}
+
 fn limits(policy: &Resolved, facts: &Facts) -> LimitsPlan {
     let means = |delegated: fn(bool, bool) -> bool| match &facts.cgroups {
         Cgroups::V2 { dir, memory, pids } if delegated(*memory, *pids) => Means::Cgroup { dir: dir.clone() },
@@ -426,6 +436,13 @@ fn gaps(policy: &Resolved, facts: &Facts, backend: Backend) -> Vec<Gap> {
             ),
             "allow user namespaces (sysctl user.max_user_namespaces, kernel.unprivileged_userns_clone, \
              kernel.apparmor_restrict_unprivileged_userns)",
+        ));
+    }
+    if backend == Backend::Landlock && facts.identity.uid == 0 {
+        gaps.push(gap(
+            "root-devices",
+            "as root and without a /dev of its own, the command can read the host's devices, disks among them",
+            "run as an ordinary user, or allow user namespaces",
         ));
     }
     if facts.landlock_abi == 0 {

@@ -133,6 +133,11 @@ pub fn spawn(plan: &LinuxPlan, spec: CommandSpec) -> Result<Running, RunError> {
 
 fn with_plan_variables(plan: &LinuxPlan, mut env: Vec<(OsString, OsString)>) -> Vec<(OsString, OsString)> {
     env.retain(|(name, _)| !plan.environment.iter().any(|(own, _)| name == own.as_str()));
+    for (name, value) in &plan.defaults {
+        if !env.iter().any(|(known, _)| known == name.as_str()) {
+            env.push((name.into(), value.clone().into_os_string()));
+        }
+    }
     env.extend(plan.environment.iter().map(|(name, value)| (name.into(), value.clone().into_os_string())));
     env
 }

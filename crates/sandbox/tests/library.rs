@@ -99,7 +99,7 @@ fn the_environment_is_what_was_asked_for() {
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     let mut names: Vec<&str> = text.lines().filter_map(|line| line.split('=').next()).collect();
     names.sort_unstable();
-    assert_eq!(names, ["B", "TEMP", "TMP", "TMPDIR"]);
+    assert_eq!(names, ["B", "TEMP", "TMP", "TMPDIR", "npm_config_cache"]);
 }
 
 #[test]

@@ -87,7 +87,8 @@ pub(in crate::attack) const ATTEMPTS: &[Attempt] = &[
         let disks = ["vda", "sda", "nvme0n1", "xvda", "mmcblk0", "loop0", "dm-0"];
         first_of(disks.map(|disk| Path::new("/dev").join(disk)).to_vec(), false)
     })
-    .needs(ROOT_AND_FILE),
+    .needs(ROOT_AND_FILE)
+    .open_without_namespaces(),
     kernel("device", "open a device that makes file systems, networks or machines", |_| {
         let devices =
             ["fuse", "net/tun", "kvm", "vsock", "vhost-vsock", "vhost-net", "loop-control", "uinput"];
