@@ -191,11 +191,13 @@ impl List<'_, '_> {
     fn is_ours(&self, ace: &Ace) -> bool {
         let Some(sid) = ace.sid() else { return false };
         let known = &self.context.facts.state.write_sids;
+        let given_to_user = [AccessMask::WRITE_OWNER, AccessMask::READ_CONTROL | AccessMask::WRITE_DAC];
         known.iter().any(|known| known.sid.0 == *sid)
             || self.context.granted.iter().any(|root| root.sid == *sid)
             || self.context.group == Some(*sid)
             || *sid == self.context.deleter() && ace.mask() == AccessMask::FILE_DELETE_CHILD
             || *sid == well_known::OWNER_RIGHTS && ace.mask() == AccessMask::READ_CONTROL
+            || *sid == self.context.facts.user.sid.0 && given_to_user.contains(&ace.mask())
     }
 
     /// An owner that every command passes the second check with could rewrite the DACL: the sandbox account of an earlier
@@ -344,7 +346,7 @@ impl List<'_, '_> {
         if !self.context.is_readable(self.step.path) {
             return self.unreadable(top);
         }
-        if top || self.label_is_weaker_than(&closed_label(true)) {
+        if top || self.needs_label(&closed_label(true)) {
             self.set_label(closed_label(true), Purpose::Protect);
         }
     }
@@ -356,7 +358,7 @@ impl List<'_, '_> {
         {
             self.deny(group, EVERYTHING, Applies::Tree, Purpose::DenyRead);
         }
-        if top || self.label_is_weaker_than(&closed_label(false)) {
+        if top || self.needs_label(&closed_label(false)) {
             self.set_label(closed_label(false), Purpose::DenyRead);
         }
     }
@@ -368,7 +370,8 @@ impl List<'_, '_> {
 
     /// The deny comes down from the root, unless something stands in its way.
     fn pass_on_delete_child(&mut self) {
-        let in_the_way = self.inherits_nothing() || self.explicit_allow(AccessMask::FILE_DELETE_CHILD, |_| true);
+        let in_the_way =
+            self.inherits_nothing() || self.explicit_allow(AccessMask::FILE_DELETE_CHILD, |_| true);
         if self.node.is_folder() && in_the_way {
             self.deny_delete_child();
         }
@@ -389,9 +392,19 @@ impl List<'_, '_> {
         };
         let alone = own_label(self.node).is_some() || self.inherits_no_label();
         let in_the_way = self.leaves_unreadable() || alone && blocks(self.node.descriptor.label());
+        let in_the_way = in_the_way || self.has_label(&root_label());
         if in_the_way {
             self.set_label(root_label(), Purpose::Grant);
         }
+    }
+
+    fn needs_label(&self, wanted: &LabelSpec) -> bool {
+        self.label_is_weaker_than(wanted) || self.has_label(wanted)
+    }
+
+    /// Whether the object carries this label itself, by an earlier plan.
+    fn has_label(&self, wanted: &LabelSpec) -> bool {
+        own_label(self.node).is_some_and(|own| own.ace(self.node.kind) == wanted.ace(self.node.kind))
     }
 
     /// Whether the object would not get at least this label from above.
