@@ -1,5 +1,6 @@
 //! The Windows plan: what a policy becomes on a Windows host, proved against a model of Windows' access checks.
 #![forbid(unsafe_code)]
 
+pub mod explain;
 pub mod plan;
 pub mod prove;

@@ -41,7 +41,7 @@ pub use data::{Tier, WindowsPlan};
 pub use error::PlanError;
 pub use facts::Facts;
 pub use path::WinPath;
-pub use reads::SECRETS;
+pub use reads::{SECRETS, is_secret};
 pub use sids::MAX_ROOTS;
 
 use apply::{Edit, Editors, LabelEdit, NodeChanges, walk};
@@ -356,12 +356,16 @@ fn deny_read_holds(context: &Context<'_>, after: &Tree) -> Result<(), PlanError>
             && label.policy.contains(nt_security::LabelPolicy::NO_READ_UP);
         let read = nt_security::AccessMask::FILE_READ_DATA;
         let plain = open::plain_token(context);
-        let by_dacl = context.tier == Tier::Elevated && !apply::allows(&plain, &node.descriptor, read);
+        let made_in_it = inherit::created(&node.descriptor, facts::NodeKind::File, &context.baseline);
+        let by_dacl = context.tier == Tier::Elevated
+            && !apply::allows(&plain, &node.descriptor, read)
+            && (!node.is_folder() || !apply::allows(&plain, &made_in_it, read));
         // What the facts do not list in a folder is read through it, whether or not it can be listed.
-        let unlisted = inherit::created(&node.descriptor, facts::NodeKind::File, &context.baseline);
         let user_reads = apply::allows(&context.baseline, &node.descriptor, read)
-            || node.is_folder() && apply::allows(&context.baseline, &unlisted, read);
-        let account_reads = context.tier == Tier::Elevated && apply::allows(&plain, &node.descriptor, read);
+            || node.is_folder() && apply::allows(&context.baseline, &made_in_it, read);
+        let account_reads = context.tier == Tier::Elevated
+            && (apply::allows(&plain, &node.descriptor, read)
+                || node.is_folder() && apply::allows(&plain, &made_in_it, read));
         if !by_label && !by_dacl && (user_reads || account_reads) {
             return Err(PlanError::DenyRead {
                 path: path.clone(),

@@ -20,8 +20,10 @@ pub mod subjects;
 mod table;
 pub mod world;
 
+pub use judge::says;
 pub use ops::Op;
 pub use subjects::{Subject, SubjectKind};
+pub use table::Counts;
 pub use world::{World, facts_after};
 
 /// A verdict of the policy or of the model.

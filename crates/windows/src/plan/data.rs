@@ -146,6 +146,19 @@ pub enum RootKind {
     GitDir,
 }
 
+impl RootKind {
+    /// In words.
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::Workspace => "workspace",
+            Self::Writable => "writable_roots",
+            Self::HostTemp => "host's temporary folder",
+            Self::PrivateTemp => "private temporary folder",
+            Self::GitDir => "git directory",
+        }
+    }
+}
+
 /// What became of a root.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", tag = "is", deny_unknown_fields)]

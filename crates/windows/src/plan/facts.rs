@@ -274,6 +274,16 @@ pub enum NodeKind {
 }
 
 impl NodeKind {
+    /// The word for people.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Folder => "folder",
+            Self::File => "file",
+            Self::Junction => "junction",
+            Self::Symlink => "symbolic link",
+        }
+    }
+
     /// Whether it leads elsewhere.
     pub fn is_link(self) -> bool {
         matches!(self, Self::Junction | Self::Symlink)

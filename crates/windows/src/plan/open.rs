@@ -202,7 +202,7 @@ impl Open {
         let matters = closed || context.pinned.contains(path) || matches!(role, Role::GitDir(_));
         let reached = !left_alone && !node.has_null_dacl() && !node.is_hard_linked();
         let label = label_holds(context, node);
-        if label && !closed {
+        if label && !closed && !left_alone {
             self.labelled.push(path.clone());
         }
         if !reached && (second_check_writes(context, node) || matters && deletes_children(context, node)) {

@@ -5,7 +5,7 @@ use nt_security::{AccessMask, Control, Token};
 use super::apply::allows;
 use super::context::{Context, READ_EXECUTE, Role, SEE_FOLDER};
 use super::data::{AceChange, AceSpec, Applies, By, Change, Effect, Limit, LimitKind, Purpose};
-use super::facts::NodeKind;
+use super::facts::{Facts, NodeKind};
 use super::inherit;
 use super::locate::locate;
 use super::open::plain_token;
@@ -43,6 +43,13 @@ pub const SECRETS: [&str; 26] = [
     r"AppData\Roaming\gnupg",
     "NTUSER.DAT",
 ];
+
+/// Whether a path is one of [`SECRETS`] of the user, or below an `.ssh` folder.
+pub fn is_secret(path: &WinPath, facts: &Facts) -> bool {
+    let profile = &facts.folders.profile;
+    path.components().any(super::refuse::is_ssh)
+        || SECRETS.iter().any(|secret| path.is_in(&profile.join(secret)))
+}
 
 /// The read grants and what they leave out.
 #[derive(Debug, Default)]
@@ -235,9 +242,7 @@ impl Planner<'_, '_> {
     fn is_secret(&self, path: &WinPath) -> bool {
         let state = &self.context.facts.folders.state;
         let open = [state.join("tmp"), state.join("stubs")];
-        path.components().any(super::refuse::is_ssh)
-            || self.secrets().any(|secret| path.is_in(&secret))
-            || path.is_in(state) && !open.iter().any(|open| path.is_in(open))
+        is_secret(path, self.context.facts) || path.is_in(state) && !open.iter().any(|open| path.is_in(open))
     }
 
     /// Whether an earlier plan gave this already.

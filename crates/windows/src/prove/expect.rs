@@ -7,6 +7,8 @@ use super::ops::{Op, attempt};
 use super::subjects::Subject;
 use super::world::World;
 use crate::plan::apply::allows;
+use crate::plan::rules::Rule;
+use crate::plan::{Tier, is_secret};
 
 /// What the policy says, and whether the user himself could.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,6 +51,11 @@ fn has_own(world: &World<'_>, subject: &Subject, rights: AccessMask) -> bool {
 fn policy_allows(world: &World<'_>, subject: &Subject, op: Op) -> bool {
     let path = &subject.path;
     let writable = subject.verdict.access == Access::Write;
+    // Secrets are the user's alone where the command is another account, unless the policy opens them as a root.
+    let secret = world.plan.tier == Tier::Elevated && subject.verdict.rule == Rule::Default;
+    if op.is_reading() && op != Op::ReadAttributes && secret && is_secret(path, world.facts) {
+        return false;
+    }
     if op.is_reading() {
         return subject.verdict.access != Access::DenyRead;
     }

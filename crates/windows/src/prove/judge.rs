@@ -14,7 +14,7 @@ use crate::plan::facts::NodeKind;
 use crate::plan::inherit;
 use crate::plan::path::WinPath;
 use crate::plan::tree::{Tree, TreeNode};
-use crate::plan::{Access, Tier};
+use crate::plan::{Access, Tier, is_secret};
 
 /// All rows of one object.
 pub fn subject(world: &World<'_>, subject: &Subject, rows: &mut Vec<Row>) {
@@ -140,7 +140,10 @@ impl Judge<'_> {
         let fits = |kind: GapKind, paths: &[WinPath]| match kind {
             GapKind::DeletionOutside => outside && self.op.is_removal(),
             GapKind::OpenFolder | GapKind::Unreachable => covered(paths),
-            GapKind::AccountRights => expected.policy && self.account_could_before(),
+            GapKind::AccountRights => {
+                let secret = self.op.is_reading() && is_secret(self.path(), self.world.facts);
+                (expected.policy || secret) && self.account_could_before()
+            }
             _ => false,
         };
         let gaps = &self.world.plan.not_enforced;
@@ -149,13 +152,15 @@ impl Judge<'_> {
 
     /// Whether the account itself could do it without the plan.
     fn account_could_before(&self) -> bool {
-        let before = attempt(self.world, &self.world.before, &self.world.plain, self.path(), self.op);
+        let before = attempt(self.world, &self.world.bare, &self.world.plain, self.path(), self.op);
         before.is_some_and(|answer| answer.is_allowed())
     }
 
     /// Whether the walls stand that should. Where the user himself may not, the machine's own DACLs are wall enough.
     fn walls(&self, expected: Expected) -> Status {
-        if !expected.user {
+        // A secret is not given; nothing more keeps it.
+        let secret = self.op.is_reading() && self.subject.verdict.access != Access::DenyRead;
+        if !expected.user || secret {
             return Status::Holds;
         }
         let (needs_dacl, needs_label) = self.needed_walls();

@@ -1,8 +1,10 @@
 //! Kernel objects: the command's own, those of another run, those of the user's other programs; the desktop; privileges.
 
 use nt_security::inherit::{ChildKind, Creation, new_child};
+use nt_security::token::integrity;
 use nt_security::{
-    AccessMask, ObjectType, Privilege, Query, Readings, SecurityDescriptor, Token, access_check,
+    AccessMask, Ace, Acl, AclField, LabelPolicy, ObjectType, Privilege, Query, Readings, SecurityDescriptor,
+    Token, access_check,
 };
 
 use super::judge::says;
@@ -10,7 +12,10 @@ use super::subjects::SubjectKind;
 use super::world::World;
 use super::{Row, Says, Status};
 use crate::plan::Tier;
+use crate::plan::apply::allows;
 use crate::plan::data::GapKind;
+use crate::plan::launch::RUNNER_LOGON;
+use crate::plan::tree::Tree;
 
 /// A question about a kernel object.
 struct Question<'a> {
@@ -27,6 +32,8 @@ pub fn rows(world: &World<'_>, rows: &mut Vec<Row>) {
     own_objects(world, rows);
     other_run(world, rows);
     user_objects(world, rows);
+    common_objects(world, rows);
+    low_processes(world, rows);
     desktop(world, rows);
     privileges(world, rows);
 }
@@ -149,6 +156,55 @@ fn user_objects(world: &World<'_>, rows: &mut Vec<Row>) {
             row.status = Status::Declared { gap: GapKind::SameUser.name().to_owned() };
         }
         rows.push(row);
+    }
+}
+
+/// What nearly every program opens for writing, and what the system grants to whom.
+fn common_objects(world: &World<'_>, rows: &mut Vec<Row>) {
+    let logon = match world.plan.tier {
+        Tier::Unelevated => world.facts.user.logon_sid.0,
+        Tier::Elevated => RUNNER_LOGON,
+    };
+    let objects = [
+        ("NUL device", ObjectType::File, "D:(A;;0x1201bf;;;WD)(A;;FA;;;SY)(A;;FA;;;BA)".to_owned()),
+        (
+            "session's named objects",
+            ObjectType::ObjectDirectory,
+            "D:(A;;0xf000f;;;SY)(A;;0xf;;;WD)".to_owned(),
+        ),
+        ("window station", ObjectType::WindowStation, format!("D:(A;;0xf037f;;;SY)(A;;0xf037f;;;{logon})")),
+    ];
+    for (object, of, sddl) in objects {
+        let Ok(mut descriptor) = SecurityDescriptor::from_sddl(&sddl) else { continue };
+        // The system labels them for lower levels; what is asked here is the two checks.
+        descriptor.sacl =
+            AclField::List(Acl::new(vec![Ace::label(integrity::LOW, LabelPolicy::NO_WRITE_UP)]));
+        let rights = of.mapping().write;
+        let kind = SubjectKind::KernelObject;
+        rows.push(ask(
+            &world.child,
+            &descriptor,
+            &Question { kind, object, op: "write", of, rights, allowed: true },
+        ));
+    }
+}
+
+/// Roots are labelled above Low, so that renderers and document viewers do not write there.
+fn low_processes(world: &World<'_>, rows: &mut Vec<Row>) {
+    let low = Token { integrity: integrity::LOW, ..world.user.clone() };
+    for root in &world.granted {
+        let add = AccessMask::FILE_ADD_FILE;
+        let may = |tree: &Tree| tree.get(root).is_some_and(|node| allows(&low, &node.descriptor, add));
+        let (before, after) = (may(&world.before), may(&world.after));
+        rows.push(Row {
+            kind: SubjectKind::LowProcess,
+            object: root.to_string(),
+            op: "create-file".to_owned(),
+            policy: Says::from_bool(before),
+            rule: "processes of level Low gain nothing by the plan".to_owned(),
+            verdict: Says::from_bool(after),
+            status: if after && !before { Status::Hole } else { Status::Holds },
+        });
     }
 }
 

@@ -75,6 +75,8 @@ pub enum SubjectKind {
     You,
     /// A process, event, section, pipe or key.
     KernelObject,
+    /// What another program of level Low may do.
+    LowProcess,
     /// The desktop.
     Desktop,
     /// Privileges of the token.

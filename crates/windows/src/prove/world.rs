@@ -35,6 +35,8 @@ pub struct World<'a> {
     pub before: Tree,
     /// Before the plan, once the user keeps full control of his roots: "as you may" is measured here.
     pub user_tree: Tree,
+    /// Before the plan, without what it takes away: what the machine itself says.
+    pub bare: Tree,
     /// After the plan.
     pub after: Tree,
     /// The user without elevation.
@@ -68,6 +70,10 @@ impl<'a> World<'a> {
         let keeps: Vec<_> =
             plan.aces.iter().filter(|ace| ace.purpose == Purpose::UserKeeps).cloned().collect();
         let user_tree = changed(&before, &editors, &keeps, &[], &plan.skipped);
+        let removed = |change: Change| change == Change::Remove;
+        let aces: Vec<_> = plan.aces.iter().filter(|ace| removed(ace.change)).cloned().collect();
+        let labels: Vec<_> = plan.labels.iter().filter(|label| removed(label.change)).cloned().collect();
+        let bare = changed(&before, &editors, &aces, &labels, &plan.skipped);
         let plain = plain_token(plan, facts);
         let child = restricted(&plain, plan);
         let is_granted = |state: &RootState| *state == RootState::Granted;
@@ -86,6 +92,7 @@ impl<'a> World<'a> {
             facts,
             plain,
             before,
+            bare,
             user_tree,
             after,
             child,

@@ -36,6 +36,17 @@ pub enum TokenFlag {
     WriteRestricted,
 }
 
+impl TokenFlag {
+    /// The name in Windows' headers.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::DisableMaxPrivilege => "DISABLE_MAX_PRIVILEGE",
+            Self::LuaToken => "LUA_TOKEN",
+            Self::WriteRestricted => "WRITE_RESTRICTED",
+        }
+    }
+}
+
 /// What a restricting SID is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
@@ -52,6 +63,20 @@ pub enum RestrictingKind {
     Everyone,
     /// The sandbox account.
     Account,
+}
+
+impl RestrictingKind {
+    /// The name in output.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::WriteSid => "write-sid",
+            Self::RunSid => "run-sid",
+            Self::Marker => "marker",
+            Self::Logon => "logon",
+            Self::Everyone => "everyone",
+            Self::Account => "account",
+        }
+    }
 }
 
 /// A restricting SID.
