@@ -58,13 +58,14 @@ impl Place {
         Ok(dir)
     }
 
-    /// Makes the user the owner of the whole tree.
+    /// Makes the user and its group the owners of the whole tree: a group that does not exist in the sandbox would be shown
+    /// as another one, and git would read every file again.
     ///
     /// # Errors
     /// `chown` failed.
     pub fn hand_over(&self, dir: &Path) -> Result<()> {
         if machine::is_root() {
-            process::output(Command::new("chown").args(["-R", USER]).arg(dir))?;
+            process::output(Command::new("chown").args(["-R", &format!("{USER}:")]).arg(dir))?;
         }
         Ok(())
     }
