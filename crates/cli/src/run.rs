@@ -84,13 +84,9 @@ fn set_environment(command: &mut Command<'_>, clear: bool, variables: Vec<Variab
 }
 
 /// One line on what is weaker than the policy asks.
-fn weaker(enforcement: &Enforcement) -> Vec<String> {
-    match enforcement.strength {
-        Strength::Partial => {
-            enforcement.gaps.iter().map(|gap| format!("weaker here: {}", gap.what)).collect()
-        }
-        Strength::Full | Strength::None => Vec::new(),
-    }
+fn weaker(enforcement: &Enforcement) -> Option<String> {
+    let whats: Vec<&str> = enforcement.gaps.iter().map(|gap| gap.what.as_str()).collect();
+    (enforcement.strength == Strength::Partial).then(|| format!("weaker here: {}", whats.join("; ")))
 }
 
 fn say<'a>(lines: impl Iterator<Item = &'a str>) {
