@@ -179,7 +179,7 @@ fn common_objects(world: &World<'_>, rows: &mut Vec<Row>) {
         // The system labels them for lower levels; what is asked here is the two checks.
         descriptor.sacl =
             AclField::List(Acl::new(vec![Ace::label(integrity::LOW, LabelPolicy::NO_WRITE_UP)]));
-        let rights = of.mapping().write;
+        let rights = of.mapping().write.without(AccessMask::STANDARD_RIGHTS_ALL);
         let kind = SubjectKind::KernelObject;
         rows.push(ask(
             &world.child,
