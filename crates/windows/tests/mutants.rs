@@ -165,10 +165,10 @@ fn read_all(plan: &mut WindowsPlan, at: &WinPath) {
 const MUTANTS: &[(&str, Host, Mutate)] = &[
     ("no deny on .git", Host::Laptop, |plan| drop_ace(plan, &at(".git"), Purpose::Protect)),
     ("no deny on a nested .git", Host::Laptop, |plan| {
-        drop_ace(plan, &at(r"vendor\lib\.git"), Purpose::Protect)
+        drop_ace(plan, &at(r"vendor\lib\.git"), Purpose::Protect);
     }),
     ("no deny on the placeholder .codex", Host::Laptop, |plan| {
-        drop_ace(plan, &at(".codex"), Purpose::Protect)
+        drop_ace(plan, &at(".codex"), Purpose::Protect);
     }),
     ("deny on .git for it alone", Host::Laptop, |plan| {
         change_ace(plan, &at(".git"), Purpose::Protect, |ace| ace.applies = Applies::This);
@@ -210,13 +210,13 @@ const MUTANTS: &[(&str, Host, Mutate)] = &[
         });
     }),
     ("no deny of FILE_DELETE_CHILD on the root", Host::Laptop, |plan| {
-        drop_ace(plan, &at(""), Purpose::DeleteChild)
+        drop_ace(plan, &at(""), Purpose::DeleteChild);
     }),
     ("deny of FILE_DELETE_CHILD on the root for it alone", Host::Laptop, |plan| {
         change_ace(plan, &at(""), Purpose::DeleteChild, |ace| ace.applies = Applies::This);
     }),
     ("no pin on the parent of a nested .git", Host::Laptop, |plan| {
-        drop_ace(plan, &at(r"vendor\lib"), Purpose::Pin)
+        drop_ace(plan, &at(r"vendor\lib"), Purpose::Pin);
     }),
     ("no pin further up", Host::Laptop, |plan| drop_ace(plan, &at("vendor"), Purpose::Pin)),
     ("no pin on the root", Host::Laptop, |plan| drop_ace(plan, &at(""), Purpose::Pin)),
@@ -239,7 +239,7 @@ const MUTANTS: &[(&str, Host, Mutate)] = &[
         change_ace(plan, &at(""), Purpose::Grant, |ace| ace.mask = AccessMask::FILE_ALL_ACCESS);
     }),
     ("no deny of WRITE_DAC in a root of Everyone's", Host::Shared, |plan| {
-        drop_ace(plan, &at(""), Purpose::Control)
+        drop_ace(plan, &at(""), Purpose::Control);
     }),
     ("no pin on a root of Everyone's", Host::Shared, |plan| drop_ace(plan, &at("vendor"), Purpose::Pin)),
     ("Medium integrity", Host::Laptop, |plan| plan.token.integrity = 8192),
@@ -247,14 +247,14 @@ const MUTANTS: &[(&str, Host, Mutate)] = &[
     ("no WRITE_RESTRICTED", Host::Laptop, |plan| drop_flag(plan, TokenFlag::WriteRestricted)),
     ("no DISABLE_MAX_PRIVILEGE", Host::Laptop, |plan| drop_flag(plan, TokenFlag::DisableMaxPrivilege)),
     ("no LUA_TOKEN for an elevated administrator", Host::Administrator, |plan| {
-        drop_flag(plan, TokenFlag::LuaToken)
+        drop_flag(plan, TokenFlag::LuaToken);
     }),
     ("Users among the restricting SIDs", Host::Laptop, |plan| restrict_by(plan, well_known::USERS)),
     ("Authenticated Users among the restricting SIDs", Host::Domain, |plan| {
         restrict_by(plan, well_known::AUTHENTICATED_USERS);
     }),
     ("INTERACTIVE among the restricting SIDs", Host::Laptop, |plan| {
-        restrict_by(plan, well_known::INTERACTIVE)
+        restrict_by(plan, well_known::INTERACTIVE);
     }),
     ("the user among the restricting SIDs", Host::Laptop, |plan| restrict_by(plan, user().0)),
     ("no write SID in the token", Host::Laptop, |plan| do_not_restrict_by(plan, RestrictingKind::WriteSid)),
@@ -307,7 +307,7 @@ const MUTANTS: &[(&str, Host, Mutate)] = &[
     }),
     ("propagation into a hard-linked file not admitted", Host::Laptop, |plan| plan.stricter.clear()),
     ("git = commit: no deny on config", Host::Commit, |plan| {
-        drop_ace(plan, &at(r".git\config"), Purpose::Protect)
+        drop_ace(plan, &at(r".git\config"), Purpose::Protect);
     }),
     ("git = commit: no label on hooks", Host::Commit, |plan| drop_label(plan, &at(r".git\hooks"))),
     ("git = commit: .git not pinned", Host::Commit, |plan| drop_ace(plan, &at(".git"), Purpose::Pin)),
@@ -330,7 +330,7 @@ const MUTANTS: &[(&str, Host, Mutate)] = &[
         });
     }),
     ("you do not keep full control", Host::DomainModify, |plan| {
-        drop_ace(plan, &ledger(""), Purpose::UserKeeps)
+        drop_ace(plan, &ledger(""), Purpose::UserKeeps);
     }),
     ("the account writes what you may not", Host::Domain, |plan| {
         drop_ace(plan, &ledger("frozen.txt"), Purpose::Narrow);
@@ -351,7 +351,7 @@ const MUTANTS: &[(&str, Host, Mutate)] = &[
         drop_ace(plan, &path(r"C:\Users\j.müller\AppData"), Purpose::Ancestor);
     }),
     ("the whole profile is read, secrets too", Host::Domain, |plan| {
-        read_all(plan, &path(r"C:\Users\j.müller"))
+        read_all(plan, &path(r"C:\Users\j.müller"));
     }),
     ("the folder of Chrome is read, its profile too", Host::Domain, |plan| {
         read_all(plan, &path(r"C:\Users\j.müller\AppData\Local\Google\Chrome"));
