@@ -135,12 +135,38 @@ pub enum Requirement {
     Full,
 }
 
+/// The operating system that a question is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Os {
+    /// This machine's
+    Linux,
+    /// A Windows host that a file describes
+    Windows,
+}
+
+/// Which host is asked about.
+#[derive(Debug, Clone, Args)]
+pub struct HostArgs {
+    /// The operating system: of this machine (default), or windows, with --facts
+    #[arg(long, value_name = "OS", help_heading = "Host")]
+    pub os: Option<Os>,
+    /// A description of a Windows host, as in docs/examples
+    #[arg(long, value_name = "FILE", help_heading = "Host")]
+    pub facts: Option<PathBuf>,
+}
+
 /// `plan`.
 #[derive(Debug, Args)]
 pub struct PlanArgs {
     /// The policy.
     #[command(flatten)]
     pub policy: PolicyArgs,
+    /// The host.
+    #[command(flatten)]
+    pub host: HostArgs,
+    /// Carry the plan out on the described host, in memory, and compare every access with the policy (--os windows)
+    #[arg(long)]
+    pub prove: bool,
     /// Print JSON
     #[arg(long)]
     pub json: bool,
@@ -152,24 +178,18 @@ pub struct ExplainArgs {
     /// The policy.
     #[command(flatten)]
     pub policy: PolicyArgs,
-    /// What about the paths: write (default), read
+    /// The host.
+    #[command(flatten)]
+    pub host: HostArgs,
+    /// What about the paths: write (default), read; with --os windows also one operation such as delete or rename
     #[arg(long, value_name = "OP", default_value = "write", hide_default_value = true)]
-    pub op: Operation,
+    pub op: String,
     /// Print JSON
     #[arg(long)]
     pub json: bool,
     /// Paths, and hosts as HOST:PORT
     #[arg(required = true, value_name = "PATH|HOST:PORT")]
     pub subjects: Vec<OsString>,
-}
-
-/// What a path is asked about.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Operation {
-    /// Reading it
-    Read,
-    /// Writing, creating, removing or renaming it
-    Write,
 }
 
 /// `doctor`.

@@ -24,6 +24,11 @@ pub struct Intent {
 }
 
 impl Intent {
+    /// What the user wrote, not yet resolved against any host.
+    pub fn policy(&self) -> &Policy {
+        &self.policy
+    }
+
     /// Whether a configuration file that was read lies where the policy lets commands write: then a command would choose
     /// what the next one may do.
     pub fn check_files(&self, sandbox: &Sandbox) -> Result<(), Failure> {

@@ -10,9 +10,17 @@ use codex_sandbox::policy::policy::{AllowedHost, Mode};
 use codex_sandbox::{Access, Rule, Sandbox};
 use serde::Serialize;
 
-use crate::args::{ExplainArgs, Operation};
+use crate::args::ExplainArgs;
 use crate::config;
 use crate::failure::Failure;
+
+/// What a path is asked about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Operation {
+    Read,
+    /// Writing, creating, removing or renaming.
+    Write,
+}
 
 /// One answer.
 #[derive(Debug, Serialize)]
@@ -27,11 +35,18 @@ struct Answer {
 
 /// Answers; exit code 1 when something is denied.
 pub fn run(args: &ExplainArgs) -> Result<ExitCode, Failure> {
+    if crate::windows::is_asked(&args.host)? {
+        return crate::windows::explain(args);
+    }
+    let op = match args.op.as_str() {
+        "read" => Operation::Read,
+        "write" => Operation::Write,
+        other => return Err(Failure::Argument(format!("--op {other}: it takes read or write"))),
+    };
     let intent = config::read(&args.policy)?;
     let sandbox = intent.builder().probe()?;
     intent.check_files(&sandbox)?;
-    let answers: Vec<Answer> =
-        args.subjects.iter().map(|subject| answer(&sandbox, args.op, subject)).collect();
+    let answers: Vec<Answer> = args.subjects.iter().map(|subject| answer(&sandbox, op, subject)).collect();
     let text = if args.json { format!("{:#}\n", serde_json::json!(answers)) } else { describe(&answers) };
     std::io::stdout().write_all(text.as_bytes())?;
     let all = answers.iter().all(|answer| answer.allowed);

@@ -11,6 +11,7 @@ mod manual;
 mod plan;
 mod run;
 mod teardown;
+mod windows;
 
 use std::process::ExitCode;
 

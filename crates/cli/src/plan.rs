@@ -13,6 +13,14 @@ use crate::failure::Failure;
 
 /// Prints the plan.
 pub fn run(args: &PlanArgs) -> Result<ExitCode, Failure> {
+    if crate::windows::is_asked(&args.host)? {
+        return crate::windows::plan(args);
+    }
+    if args.prove {
+        return Err(Failure::Argument(
+            "--prove: only the Windows plan can be proved so far: add --os windows".to_owned(),
+        ));
+    }
     let intent = config::read(&args.policy)?;
     let sandbox = intent.builder().probe()?;
     intent.check_files(&sandbox)?;
