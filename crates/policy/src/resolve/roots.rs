@@ -112,9 +112,12 @@ pub fn host_temp(
     if policy.mode != Mode::WorkspaceWrite {
         return open;
     }
+    let protected = ProtectedNames::new(policy.protected.iter().cloned());
     let folder = |path: &Path| {
         let real = facts.canonical(path).ok()?;
-        (facts.kind(&real) == Some(Kind::Directory) && bounds.too_wide(&real).is_none()).then_some(real)
+        let is_protected = real.iter().any(|part| protected.find(part.as_encoded_bytes()).is_some());
+        let usable = facts.kind(&real) == Some(Kind::Directory) && bounds.too_wide(&real).is_none();
+        (usable && !is_protected).then_some(real)
     };
     if policy.exclude_tmpdir_env_var == Some(false) {
         open.tmpdir = place.tmpdir.as_deref().and_then(folder);
