@@ -336,6 +336,7 @@ fn mounts(policy: &Resolved, view: &View, overlays: Vec<Mount>) -> Vec<Mount> {
             git_dirs.filter(|dir| inside_root(dir)).map(|path| Mount::Protect { path: path.clone() }),
         );
     }
+    over.extend(policy.sealed.iter().map(|(path, _)| Mount::Protect { path: path.clone() }));
     over.extend(view.protected.iter().map(|path| Mount::Protect { path: path.clone() }));
     over.extend(
         view.deny_read.iter().map(|(path, folder)| Mount::Hide { path: path.clone(), folder: *folder }),

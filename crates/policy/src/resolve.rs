@@ -119,6 +119,10 @@ pub struct Resolved {
     /// paths. Whoever could replace one would choose the git directory, or what the next run hides. Sorted.
     #[serde(default)]
     pub pins: Vec<PathBuf>,
+    /// Inside the roots: what a protected name other than `.git` at the top of a root leads to when it is a link, with the
+    /// name. Sorted.
+    #[serde(default)]
+    pub sealed: Vec<(PathBuf, String)>,
     /// Paths that cannot be read, canonical where they exist.
     pub deny_read: Vec<PathBuf>,
     /// Outbound network.
@@ -153,6 +157,7 @@ pub fn resolve(policy: &Policy, place: &Place, facts: &dyn PathFacts) -> Result<
     let mut found = git_dirs::find(&all, policy.git, &bounds, facts, &mut notices);
     let protected = ProtectedNames::new(policy.protected.iter().cloned());
     found.pin(denied.links, &all);
+    let sealed = sealed(&all, &policy.protected, facts);
     let roots = roots::merge(all, &denied.paths, &found, &protected);
     if !policy.network_allow.is_empty() {
         notices.push(
@@ -168,6 +173,7 @@ pub fn resolve(policy: &Policy, place: &Place, facts: &dyn PathFacts) -> Result<
         git: policy.git,
         git_dirs: found.git_dirs,
         pins: found.pins,
+        sealed,
         deny_read: denied.paths,
         network_access: policy.network_access,
         network_allow: policy.network_allow.clone(),
@@ -193,6 +199,23 @@ pub fn reached_through<'a>(path: &Path, folders: &'a [PathBuf], facts: &dyn Path
     folders.iter().find(|folder| way.iter().any(|step| step.starts_with(folder))).map(PathBuf::as_path)
 }
 
+/// What protected names that are links lead to inside the roots. (`.git` has its own rules, see [`git_dirs`].)
+fn sealed(roots: &[Root], protected: &[String], facts: &dyn PathFacts) -> Vec<(PathBuf, String)> {
+    let mut found = Vec::new();
+    for root in roots {
+        for name in protected.iter().filter(|name| !name.eq_ignore_ascii_case(".git")) {
+            let link = root.path.join(name);
+            let target =
+                (facts.kind(&link) == Some(Kind::Symlink)).then(|| facts.canonical(&link).ok()).flatten();
+            let inside = |target: &PathBuf| roots.iter().any(|root| target.starts_with(&root.path));
+            found.extend(target.filter(inside).map(|target| (target, name.clone())));
+        }
+    }
+    found.sort();
+    found.dedup();
+    found
+}
+
 /// A library's caller can hand in what the configuration refuses.
 fn check_protected(policy: &Policy) -> Result<(), PolicyError> {
     let Some(bad) = policy.protected.iter().find(|name| !names::is_component(name)) else {
@@ -213,6 +236,7 @@ fn unrestricted(policy: &Policy, cwd: PathBuf) -> Resolved {
         git: policy.git,
         git_dirs: Vec::new(),
         pins: Vec::new(),
+        sealed: Vec::new(),
         deny_read: Vec::new(),
         network_access: true,
         network_allow: Vec::new(),
@@ -261,6 +285,8 @@ impl Resolved {
         entries.extend(private.iter().cloned().map(Entry::Private));
         entries.extend(self.git_dirs.iter().map(|dir| Entry::GitDir(dir.path.clone())));
         entries.extend(self.pins.iter().cloned().map(Entry::GitDir));
+        let sealed = self.sealed.iter().cloned();
+        entries.extend(sealed.map(|(path, name)| Entry::Sealed { path, name }));
         entries.extend(self.deny_read.iter().cloned().map(Entry::DenyRead));
         PathRules::new(entries, ProtectedNames::new(self.protected.iter().cloned()), self.git)
     }

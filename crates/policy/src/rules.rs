@@ -87,6 +87,13 @@ pub enum Entry {
     Private(PathBuf),
     /// A git directory outside the usual name.
     GitDir(PathBuf),
+    /// What a protected name that is a link leads to: as read-only as the name.
+    Sealed {
+        /// The file or folder.
+        path: PathBuf,
+        /// The protected name.
+        name: String,
+    },
     /// Not readable.
     DenyRead(PathBuf),
 }
@@ -94,14 +101,19 @@ pub enum Entry {
 impl Entry {
     fn path(&self) -> &Path {
         match self {
-            Self::Root(path) | Self::Private(path) | Self::GitDir(path) | Self::DenyRead(path) => path,
+            Self::Root(path)
+            | Self::Private(path)
+            | Self::GitDir(path)
+            | Self::Sealed { path, .. }
+            | Self::DenyRead(path) => path,
         }
     }
 
     /// At the same path deny-read beats read-only beats writable.
     fn rank(&self) -> u8 {
         match self {
-            Self::DenyRead(_) => 3,
+            Self::DenyRead(_) => 4,
+            Self::Sealed { .. } => 3,
             Self::GitDir(_) => 2,
             Self::Root(_) => 1,
             Self::Private(_) => 0,
@@ -147,6 +159,7 @@ impl PathRules {
                 Verdict { access: Access::DenyRead, rule: Rule::DenyRead { path: denied.clone() } }
             }
             Entry::GitDir(dir) => self.inside_git_dir(dir, path, None),
+            Entry::Sealed { path, name } => protected(path.clone(), OsStr::new(name)),
             Entry::Private(root) => {
                 Verdict { access: Access::Write, rule: Rule::Private { root: root.clone() } }
             }

@@ -23,17 +23,22 @@ fn absolute(max: usize) -> impl Strategy<Value = PathBuf> {
 }
 
 fn entry() -> impl Strategy<Value = Entry> {
-    (absolute(4), 0..4).prop_map(|(path, kind)| match kind {
+    (absolute(4), 0..5).prop_map(|(path, kind)| match kind {
         0 => Entry::Root(path),
         1 => Entry::Private(path),
         2 => Entry::GitDir(path),
+        3 => Entry::Sealed { path, name: ".codex".to_owned() },
         _ => Entry::DenyRead(path),
     })
 }
 
 fn entry_path(entry: &Entry) -> &Path {
     match entry {
-        Entry::Root(path) | Entry::Private(path) | Entry::GitDir(path) | Entry::DenyRead(path) => path,
+        Entry::Root(path)
+        | Entry::Private(path)
+        | Entry::GitDir(path)
+        | Entry::Sealed { path, .. }
+        | Entry::DenyRead(path) => path,
     }
 }
 
@@ -49,7 +54,7 @@ fn expected(entries: &[Entry], path: &Path) -> Access {
         if here(|entry| matches!(entry, Entry::DenyRead(_))) {
             return Access::DenyRead;
         }
-        if here(|entry| matches!(entry, Entry::GitDir(_))) {
+        if here(|entry| matches!(entry, Entry::GitDir(_) | Entry::Sealed { .. })) {
             return Access::Read;
         }
         if here(|entry| matches!(entry, Entry::Root(_))) {
@@ -143,6 +148,7 @@ fn unmerged(resolved: &Resolved, roots: &[PathBuf], tree: &MemoryPaths) -> PathR
     let mut entries: Vec<Entry> = real.chain([resolved.cwd.clone()]).map(Entry::Root).collect();
     entries.extend(resolved.git_dirs.iter().map(|dir| Entry::GitDir(dir.path.clone())));
     entries.extend(resolved.pins.iter().cloned().map(Entry::GitDir));
+    entries.extend(resolved.sealed.iter().cloned().map(|(path, name)| Entry::Sealed { path, name }));
     entries.extend(resolved.deny_read.iter().cloned().map(Entry::DenyRead));
     PathRules::new(entries, ProtectedNames::new(resolved.protected.iter().cloned()), resolved.git)
 }

@@ -200,6 +200,7 @@ impl Broker<'_> {
         let mut paths = roots
             .chain(&policy.deny_read)
             .chain(&policy.pins)
+            .chain(policy.sealed.iter().map(|(path, _)| path))
             .chain(policy.git_dirs.iter().map(|dir| &dir.path));
         paths.any(|rule| rule.starts_with(path))
     }

@@ -397,3 +397,14 @@ fn a_configuration_that_commands_could_write_is_told_apart() {
     assert_eq!(through("/home/u/.codex/config.toml"), None);
     assert_eq!(super::workspace(&place("/home/u"), &tree), None);
 }
+
+#[test]
+fn what_a_protected_link_leads_to_is_as_read_only_as_the_name() {
+    let tree = tree().folder("/home/u/p/conf").link("/home/u/p/.codex", "conf");
+    let policy = Policy { git: GitMode::Commit, ..Policy::default() };
+    let resolved = ok(&policy, &tree);
+    assert_eq!(resolved.sealed, [(PathBuf::from("/home/u/p/conf"), ".codex".to_owned())]);
+    let access = |path: &str| resolved.rules(&[]).decide(Path::new(path)).access;
+    assert_eq!(access("/home/u/p/conf/config.toml"), Access::Read);
+    assert_eq!(access("/home/u/p/other"), Access::Write);
+}
