@@ -50,7 +50,6 @@ const CONFIGURATIONS: [(&str, &[&str]); 16] = [
 ];
 
 #[test]
-#[ignore = "open: the refusal of network.allow names no file and line"]
 fn mistakes_in_a_configuration_name_the_line_and_the_remedy() {
     each_user(|user| {
         let place = Place::new(user);

@@ -302,7 +302,6 @@ fn roots_inside_roots_and_inside_read_only_folders() {
 }
 
 #[test]
-#[ignore = "open: --config ../FILE counts as inside the workspace"]
 fn relative_roots_count_from_where_they_were_written() {
     each_user(|user| {
         let place = Place::new(user);
@@ -429,25 +428,39 @@ fn read_only_mode_writes_nowhere_but_in_the_temporary_folder() {
 }
 
 #[test]
-#[ignore = "open: root reads no private files of others inside"]
 fn a_workspace_of_another_user_works_for_root() {
-    let Some(other) = users().iter().find(|user| !user.is_root()) else { return };
-    let Some(root) = users().iter().find(|user| user.is_root()) else { return };
-    let place = Place::new(other);
-    place.write("private", "private\n");
-    fs::set_permissions(place.path("private"), fs::Permissions::from_mode(0o600)).expect("root can");
-    let as_root = |sandboxed: bool| {
-        let base = Place::new(root);
-        let script = "cat private && echo new > new && echo more >> private && mkdir d && mv new d/new";
+    let script =
+        "cat open && echo new > new && echo more >> open && echo more >> private && mkdir d && mv new d/new";
+    let Some([inside, outside]) = root_in_a_workspace_of_another(script) else { return };
+    for place in [inside, outside] {
+        assert_eq!(place.read("d/new"), b"new\n");
+        assert_eq!(place.read("open"), b"open\nmore\n");
+        assert_eq!(place.read("private"), b"private\nmore\n");
+    }
+}
+
+#[test]
+#[ignore = "limit: inside, root has no capability, and so reads no private files of others (docs/linux.md)"]
+fn root_reads_private_files_of_others() {
+    let Some(_) = root_in_a_workspace_of_another("grep -q private private") else { return };
+}
+
+/// Runs `script` as root in two workspaces of an ordinary user, inside and outside the sandbox; it has to succeed in both.
+fn root_in_a_workspace_of_another(script: &str) -> Option<[Place; 2]> {
+    let other = users().iter().find(|user| !user.is_root())?;
+    let root = users().iter().find(|user| user.is_root())?;
+    let run = |sandboxed: bool| {
+        let (place, base) = (Place::new(other), Place::new(root));
+        place.write("open", "open\n");
+        place.write("private", "private\n");
+        let private = fs::Permissions::from_mode(0o600);
+        fs::set_permissions(place.path("private"), private).expect("root can");
         let words = ["sh", "-c", script];
         let run = if sandboxed { base.sandboxed(words) } else { base.outside(words) };
-        run.cwd(place.work()).output()
+        run.cwd(place.work()).output().expect_code(0);
+        place
     };
-    as_root(true).expect_code(0).expect_out("private");
-    assert_eq!(place.read("private"), b"private\nmore\n");
-    fs::remove_dir_all(place.path("d")).expect("root can");
-    as_root(false).expect_code(0);
-    assert_eq!(place.read("d/new"), b"new\n");
+    Some([run(true), run(false)])
 }
 
 #[test]

@@ -201,6 +201,8 @@ pub struct Policy {
     pub limits: Limits,
     /// `network.allow`.
     pub network_allow: Vec<AllowedHost>,
+    /// Where it was written.
+    pub network_allow_origin: Origin,
     /// `windows.sandbox`.
     pub windows_tier: WindowsTier,
     /// `windows.private_desktop`.
@@ -222,6 +224,7 @@ impl Default for Policy {
             deny_read: Vec::new(),
             limits: Limits::default(),
             network_allow: Vec::new(),
+            network_allow_origin: Origin::Default,
             windows_tier: WindowsTier::default(),
             windows_private_desktop: true,
             windows_account_prefix: "CodexSandbox".to_owned(),

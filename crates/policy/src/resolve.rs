@@ -129,6 +129,8 @@ pub struct Resolved {
     pub network_access: bool,
     /// Hosts that stay reachable.
     pub network_allow: Vec<AllowedHost>,
+    /// Where they were written.
+    pub network_allow_origin: Origin,
     /// Bounds.
     pub limits: Limits,
     /// What the user should hear before the run (one line each).
@@ -177,6 +179,7 @@ pub fn resolve(policy: &Policy, place: &Place, facts: &dyn PathFacts) -> Result<
         deny_read: denied.paths,
         network_access: policy.network_access,
         network_allow: policy.network_allow.clone(),
+        network_allow_origin: policy.network_allow_origin.clone(),
         limits: policy.limits,
         notices,
     })
@@ -240,6 +243,7 @@ fn unrestricted(policy: &Policy, cwd: PathBuf) -> Resolved {
         deny_read: Vec::new(),
         network_access: true,
         network_allow: Vec::new(),
+        network_allow_origin: Origin::Default,
         limits: Limits::default(),
         notices: vec![
             "danger-full-access: the command runs without any sandbox, and nothing is enforced".to_owned(),
@@ -274,7 +278,7 @@ impl Resolved {
         if self.network_allow.is_empty() {
             Ok(())
         } else {
-            Err(PolicyError::new(Origin::Default, Problem::ProxyMissing))
+            Err(PolicyError::new(self.network_allow_origin.clone(), Problem::ProxyMissing))
         }
     }
 

@@ -6,7 +6,7 @@ use crate::config::units;
 use crate::config::value::Node;
 use crate::error::PolicyError;
 use crate::names;
-use crate::policy::{AllowedHost, GitMode, Mode, Policy, WindowsTier, WrittenPath};
+use crate::policy::{AllowedHost, GitMode, Mode, Origin, Policy, WindowsTier, WrittenPath};
 
 /// A key of ours.
 pub struct Key {
@@ -47,7 +47,7 @@ pub enum Setting {
     /// `sandbox.limits.wall_clock`, `--timeout`.
     WallClock(Option<Duration>),
     /// `network.allow`.
-    NetworkAllow(Vec<AllowedHost>),
+    NetworkAllow(Vec<AllowedHost>, Origin),
     /// `windows.sandbox`.
     WindowsTier(WindowsTier),
     /// `windows.private_desktop`.
@@ -72,7 +72,10 @@ impl Setting {
             Self::Memory(bytes) => policy.limits.memory = bytes,
             Self::Processes(count) => policy.limits.processes = count,
             Self::WallClock(time) => policy.limits.wall_clock = time,
-            Self::NetworkAllow(hosts) => policy.network_allow = hosts,
+            Self::NetworkAllow(hosts, origin) => {
+                policy.network_allow = hosts;
+                policy.network_allow_origin = origin;
+            }
             Self::WindowsTier(tier) => policy.windows_tier = tier,
             Self::WindowsPrivateDesktop(private) => policy.windows_private_desktop = private,
             Self::WindowsAccountPrefix(prefix) => policy.windows_account_prefix = prefix,
@@ -159,7 +162,8 @@ fn protected(key: &Key, node: &Node<'_>) -> Result<Setting, PolicyError> {
 fn allow(key: &Key, node: &Node<'_>) -> Result<Setting, PolicyError> {
     let host =
         |member: Node<'_>| AllowedHost::parse(member.string(key)?).ok_or_else(|| member.bad_value(key));
-    node.array(key)?.map(host).collect::<Result<_, _>>().map(Setting::NetworkAllow)
+    let hosts = node.array(key)?.map(host).collect::<Result<_, _>>()?;
+    Ok(Setting::NetworkAllow(hosts, node.origin()))
 }
 
 fn memory(key: &Key, node: &Node<'_>) -> Result<Setting, PolicyError> {
