@@ -119,12 +119,35 @@ pub fn allows(token: &Token, descriptor: &SecurityDescriptor, right: AccessMask)
     verdict(&query, &Readings::STRICT).is_allowed()
 }
 
-/// What an object passes on.
-#[derive(Default)]
-struct Passed {
-    ours: Vec<Edit>,
-    gone: Vec<Ace>,
-    label: bool,
+/// What an object passes on to what it holds.
+#[derive(Debug, Clone, Default)]
+pub struct Passed {
+    /// ACEs of ours that stand on it.
+    pub ours: Vec<Edit>,
+    /// ACEs that it lost.
+    pub gone: Vec<Ace>,
+    /// Its label was changed, or may be.
+    pub label: bool,
+}
+
+impl Passed {
+    /// Whether nothing below can change because of it.
+    pub fn is_empty(&self) -> bool {
+        let heirs = |ace: &Ace| ace.flags().intersects(AceFlags::INHERIT_ALL);
+        !self.label && !self.ours.iter().any(|edit| heirs(&edit.ace)) && !self.gone.iter().any(heirs)
+    }
+}
+
+/// Whether a change of a descriptor is allowed: asked of the model when planning, of the machine when it is done.
+pub trait May {
+    /// Whether `by` may have this right on an object with this descriptor.
+    fn may(&self, by: By, descriptor: &SecurityDescriptor, right: AccessMask) -> bool;
+}
+
+impl May for Editors {
+    fn may(&self, by: By, descriptor: &SecurityDescriptor, right: AccessMask) -> bool {
+        Self::may(self, by, descriptor, right)
+    }
 }
 
 /// Changes a tree as `decide` says for each object, parents before children.
@@ -142,13 +165,8 @@ pub fn walk(before: &Tree, editors: &Editors, mut decide: impl FnMut(&Step<'_>) 
             continue;
         }
         let parent = parent_path.as_ref().and_then(|parent| after.get(parent)).map(|node| &node.descriptor);
-        let mut object =
-            Object { node, descriptor: node.descriptor.clone(), editors, passes: Passed::default() };
-        object.change_dacl(parent, from_parent, &changes);
-        if !editors.unlabelled_drives.contains(&path.drive()) {
-            object.change_label(parent, from_parent.label, changes.label);
-        }
-        let Object { descriptor, passes, .. } = object;
+        let labelled = !editors.unlabelled_drives.contains(&path.drive());
+        let (descriptor, passes) = change(node, parent, from_parent, changes, labelled, editors);
         if let Some(changed) = after.get_mut(path) {
             changed.descriptor = descriptor;
         }
@@ -157,10 +175,28 @@ pub fn walk(before: &Tree, editors: &Editors, mut decide: impl FnMut(&Step<'_>) 
     after
 }
 
+/// What one object becomes, and what it passes on. `parent` is the folder as it is by now; `labelled` says whether its volume
+/// stores labels.
+pub fn change(
+    node: &TreeNode,
+    parent: Option<&SecurityDescriptor>,
+    from_parent: &Passed,
+    changes: NodeChanges,
+    labelled: bool,
+    editors: &dyn May,
+) -> (SecurityDescriptor, Passed) {
+    let mut object = Object { node, descriptor: node.descriptor.clone(), editors, passes: Passed::default() };
+    object.change_dacl(parent, from_parent, &changes);
+    if labelled {
+        object.change_label(parent, from_parent.label, changes.label);
+    }
+    (object.descriptor, object.passes)
+}
+
 struct Object<'a> {
     node: &'a TreeNode,
     descriptor: SecurityDescriptor,
-    editors: &'a Editors,
+    editors: &'a dyn May,
     passes: Passed,
 }
 
