@@ -60,6 +60,9 @@ pub struct Entry<'a> {
     pub report: BorrowedFd<'a>,
 }
 
+/// What pid 1 says when the command may start.
+pub const NETWORK_IS_UP: &[u8] = b"up";
+
 /// Turns this process into the command. Returns only on failure.
 pub fn enter(entry: &Entry<'_>) -> Failure {
     match prepare(entry) {
@@ -85,6 +88,7 @@ fn prepare(entry: &Entry<'_>) -> Result<(), Failure> {
     sys::default_sigpipe();
     let filter = seccomp::build(filter_spec(entry.plan));
     hand_over_listener(&filter, entry.report)?;
+    wait_for_network(entry.report)?;
     sys::set_signal_mask(entry.mask);
     sys::cloexec_from(3);
     Ok(())
@@ -143,6 +147,17 @@ pub fn devices(plan: &LinuxPlan) -> Vec<PathBuf> {
         devices.extend(["/dev/pts", "/dev/console"].map(PathBuf::from));
     }
     devices
+}
+
+/// The filter is in force, and lets read(2) through.
+fn wait_for_network(report: BorrowedFd<'_>) -> Result<(), Failure> {
+    let mut word = [0_u8; 8];
+    let fail = Failure::at(Stage::Network, "loopback");
+    match rustix::io::retry_on_intr(|| rustix::io::read(report, &mut word)) {
+        Ok(length) if word[..length] == *NETWORK_IS_UP => Ok(()),
+        Ok(_) => Err(fail(Errno::NETDOWN)),
+        Err(errno) => Err(fail(errno)),
+    }
 }
 
 /// Installs the filter and tells pid 1, which shares the descriptor table, the number of its listener.

@@ -143,11 +143,8 @@ fn build(launch: &Launch<'_>) -> Result<Option<OwnedFd>, Failure> {
         namespaces::map_own_ids(&plan.identity)?;
     }
     undumpable()?;
-    if plan.namespaces.iter().any(|name| name == "net") {
-        namespaces::loopback_up()?;
-    }
     let mounted = mounts::build(plan)?;
-    namespaces::keep_broker_capabilities(plan.identity.uid == 0)?;
+    namespaces::keep_broker_capabilities(plan.identity.uid == 0, own_network(plan))?;
     // They go with this process.
     std::mem::forget(mounted.locks);
     Ok(mounted.proc)
@@ -194,6 +191,23 @@ struct Command {
     report: OwnedFd,
 }
 
+/// Whether the loopback interface is ours to bring up.
+fn own_network(plan: &LinuxPlan) -> bool {
+    plan.namespaces.iter().any(|name| name == "net")
+}
+
+/// Brings the loopback interface up while the command's process prepares itself, which waits for the word at its end: the
+/// kernel takes long over it. After this pid 1 has no power over the network.
+fn network(plan: &LinuxPlan, command: &OwnedFd) -> Result<(), Failure> {
+    if own_network(plan) {
+        namespaces::loopback_up()?;
+        namespaces::lower_capabilities(plan.identity.uid == 0, false)?;
+    }
+    rustix::io::write(command, command::NETWORK_IS_UP)
+        .map(drop)
+        .map_err(Failure::at(Stage::Network, "loopback"))
+}
+
 /// The command's process shares pid 1's descriptor table until both have what they need: the listener of its filter appears
 /// in pid 1's hands without a word, and the command need not wait for pid 1.
 fn start(
@@ -213,7 +227,9 @@ fn start(
         }
         Cloned::Parent { pid, .. } => pid,
     };
+    let network = network(plan, &ours);
     let listener = take_listener(&ours);
+    network?;
     // The table becomes two; each closes what is the other's.
     sys::unshare_files().map_err(fail)?;
     drop((stdio, theirs));

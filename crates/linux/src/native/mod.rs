@@ -5,6 +5,7 @@ mod init;
 pub mod mounts;
 mod namespaces;
 mod orphans;
+mod work_folders;
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
@@ -68,7 +69,10 @@ pub fn launch(
     sys::set_signal_mask(&current);
     let (pid, pidfd) = started.map_err(Failure::at(Stage::Namespaces, "clone"))?;
     let mut sandboxed = Sandboxed { pid, pidfd, control, cgroup, host_proc: false };
-    let result = hand_over(plan, &sandboxed, maps, wait).and_then(|()| wait_for_start(&sandboxed));
+    let result = hand_over(plan, &sandboxed, maps, wait).and_then(|()| {
+        work_folders::sweep(plan);
+        wait_for_start(&sandboxed)
+    });
     match result {
         Ok(host_proc) => {
             sandboxed.host_proc = host_proc;

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{CWD, FlockOperation, Mode, OFlags, ResolveFlags};
+use rustix::fs::{CWD, Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 use rustix::mount::{
     FsMountFlags, FsOpenFlags, MountAttrFlags, MoveMountFlags, OpenTreeFlags, fsconfig_create,
@@ -117,29 +117,9 @@ fn writable_clone(path: &Path) -> Result<OwnedFd, Failure> {
 }
 
 /// A new overlay, mounted nowhere yet, and a lock to be held for as long as it is used.
-///
-/// Runs of one workspace may meet. They share the upper folder, but overlayfs takes the work folder for its own and makes it
-/// anew, so each gets another of those.
 fn overlay(lower: &Path, upper: &Path, work: &Path) -> Result<(OwnedFd, OwnedFd), Errno> {
-    const RUNS: u32 = 256;
-    for number in 0..RUNS {
-        let work = work.join(number.to_string());
-        match rustix::fs::mkdir(&work, Mode::from_raw_mode(0o700)) {
-            Ok(()) | Err(Errno::EXIST) => {}
-            Err(errno) => return Err(errno),
-        }
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let lock = rustix::fs::open(&work, flags, Mode::empty())?;
-        match rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive) {
-            Err(Errno::WOULDBLOCK) => {}
-            Err(errno) => return Err(errno),
-            Ok(()) => {
-                clear_volatile_mark(&work);
-                return Ok((try_overlay(lower, upper, &work)?, lock));
-            }
-        }
-    }
-    Err(Errno::BUSY)
+    let (work, lock) = super::work_folders::claim(work)?;
+    Ok((try_overlay(lower, upper, &work)?, lock))
 }
 
 /// The layers are named by descriptor: any path works, commas and colons included.
@@ -327,19 +307,6 @@ fn hide(path: &Path, folder: bool) -> Result<(), Failure> {
     let clone = resolve(Path::new(empty)).and_then(|fd| clone_tree(&fd)).map_err(fail(empty))?;
     sys::mount_setattr(clone.as_fd(), sys::MOUNT_ATTR_RDONLY, true, true).map_err(fail(path))?;
     attach_to(&clone, &target).map_err(fail(path))
-}
-
-/// Removes overlayfs' mark of a volatile mount, which lies in folders of mode 000.
-fn clear_volatile_mark(work: &Path) {
-    let incompat = work.join("work/incompat");
-    let mark = incompat.join("volatile");
-    for folder in [&work.join("work"), &incompat, &mark] {
-        if rustix::fs::chmod(folder, Mode::from_raw_mode(0o700)).is_err() {
-            return;
-        }
-    }
-    let _none = rustix::fs::unlink(mark.join("dirty"));
-    let _none = rustix::fs::rmdir(&mark);
 }
 
 /// Makes the private folders of a plan on the host, with modes that keep other users out.

@@ -51,9 +51,16 @@ pub fn loopback_up() -> Result<(), Failure> {
 }
 
 /// What pid 1 keeps: it reads the calls of the command's processes out of their memory, and, for root, does for them what
-/// root's override of file permissions would have done outside.
-pub fn keep_broker_capabilities(root: bool) -> Result<(), Failure> {
+/// root's override of file permissions would have done outside; `network` adds what the loopback interface needs.
+pub fn keep_broker_capabilities(root: bool, network: bool) -> Result<(), Failure> {
+    empty_bounding_set()?;
+    lower_capabilities(root, network)
+}
+
+/// As [`keep_broker_capabilities`], once more.
+pub fn lower_capabilities(root: bool, network: bool) -> Result<(), Failure> {
     let mut kept = CapabilitySet::SYS_PTRACE;
+    kept.set(CapabilitySet::NET_ADMIN, network);
     if root {
         kept |= CapabilitySet::CHOWN
             | CapabilitySet::DAC_OVERRIDE
@@ -61,7 +68,6 @@ pub fn keep_broker_capabilities(root: bool) -> Result<(), Failure> {
             | CapabilitySet::FOWNER
             | CapabilitySet::FSETID;
     }
-    empty_bounding_set()?;
     set(kept)
 }
 
