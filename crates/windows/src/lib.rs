@@ -6,3 +6,4 @@ pub mod host;
 pub mod memory;
 pub mod plan;
 pub mod prove;
+pub mod state;
