@@ -11,11 +11,17 @@ use crate::test::Part;
 pub const USAGE: &str = "\
 Usage: cargo xtask test  [--only PART]… [--skip PART]… [--fuzz-seconds N]
        cargo xtask bench [--only SECTION]… [--print]
+       cargo xtask windows build|check
+       cargo xtask lab   [--rebuild] [-- [WINLAB-OPTION]… PROGRAM.exe [ARG]…]
 
 test   runs all that CI runs, installs what it needs (with apt-get as root, and cargo), and ends with
-       `N passed, N failed, N skipped`. Parts: fmt, clippy, unit, doc, program, deny, fuzz, start
+       `N passed, N failed, N skipped`. Parts: fmt, clippy, deny, unit, doc, program, windows, lab, start, fuzz
 bench  measures against bare commands and bubblewrap, and writes docs/benchmarks.md when all sections ran
-       (--print: only to the terminal). Sections: startup, opens, spawn, scale, steady, memory, counts";
+       (--print: only to the terminal). Sections: startup, opens, spawn, scale, steady, memory, counts
+windows build  makes the programs for Windows (on Linux: for x86_64-pc-windows-gnu, with mingw) and prints their paths
+windows check  type-checks and lints them for x86_64-pc-windows-msvc and aarch64-pc-windows-msvc
+lab    builds the lab, a Wine that enforces Windows' access checks (as root on Debian; three minutes, once), and runs its
+       own tests, or a program in it; what `winlab` takes is in lab/README.md";
 
 /// What is asked for.
 #[derive(Debug, PartialEq, Eq)]
@@ -26,6 +32,10 @@ pub enum Task {
     Test(TestArgs),
     /// All benchmarks, or some.
     Bench(BenchArgs),
+    /// The programs for Windows.
+    Windows(WindowsArgs),
+    /// The lab.
+    Lab(LabArgs),
     /// A measuring loop, which `bench` runs inside and outside the sandbox.
     Probe(Vec<String>),
 }
@@ -48,6 +58,24 @@ pub struct BenchArgs {
     pub print: bool,
 }
 
+/// `windows`.
+#[derive(Debug, PartialEq, Eq)]
+pub enum WindowsArgs {
+    /// Build the programs.
+    Build,
+    /// Type-check and lint for the targets that cannot be linked here.
+    Check,
+}
+
+/// `lab`.
+#[derive(Debug, PartialEq, Eq)]
+pub struct LabArgs {
+    /// Build it although it is there.
+    pub rebuild: bool,
+    /// What to run in it, after `--`; nothing: its own tests.
+    pub command: Vec<String>,
+}
+
 /// Reads the arguments after the program's name.
 ///
 /// # Errors
@@ -61,6 +89,8 @@ pub fn parse(args: impl Iterator<Item = OsString>) -> Result<Task> {
         "-h" | "--help" | "help" => Ok(Task::Help),
         "test" => test_args(rest).map(Task::Test),
         "bench" => bench_args(rest).map(Task::Bench),
+        "windows" => windows_args(rest).map(Task::Windows),
+        "lab" => lab_args(rest).map(Task::Lab),
         "probe" => Ok(Task::Probe(rest.to_vec())),
         other => bail!("unknown command {other:?}"),
     }
@@ -107,6 +137,29 @@ fn bench_args(args: &[String]) -> Result<BenchArgs> {
     Ok(BenchArgs { sections, print })
 }
 
+fn windows_args(args: &[String]) -> Result<WindowsArgs> {
+    match args {
+        [word] if word == "build" => Ok(WindowsArgs::Build),
+        [word] if word == "check" => Ok(WindowsArgs::Check),
+        _ => bail!("`windows` takes one word: build or check"),
+    }
+}
+
+fn lab_args(args: &[String]) -> Result<LabArgs> {
+    let (own, command) = match args.iter().position(|arg| arg == "--") {
+        Some(at) => (&args[..at], args[at + 1..].to_vec()),
+        None => (args, Vec::new()),
+    };
+    let mut rebuild = false;
+    for arg in own {
+        match arg.as_str() {
+            "--rebuild" => rebuild = true,
+            other => bail!("unknown option {other:?}; what runs in the lab comes after --"),
+        }
+    }
+    Ok(LabArgs { rebuild, command })
+}
+
 fn section(name: &str) -> Result<Section> {
     Section::ALL
         .into_iter()
@@ -138,8 +191,26 @@ mod tests {
     }
 
     #[test]
+    fn what_runs_in_the_lab_comes_after_two_dashes() {
+        let Ok(Task::Lab(args)) = parsed("lab --rebuild -- -l cmd.exe /c --rebuild") else {
+            panic!("not the lab")
+        };
+        assert!(args.rebuild);
+        assert_eq!(args.command, ["-l", "cmd.exe", "/c", "--rebuild"]);
+    }
+
+    #[test]
     fn a_word_that_is_not_known_is_refused() {
-        for line in ["tset", "test --only units", "test --fast", "test --only", "bench --only all"] {
+        for line in [
+            "tset",
+            "test --only units",
+            "test --fast",
+            "test --only",
+            "bench --only all",
+            "windows",
+            "windows build check",
+            "lab cmd.exe",
+        ] {
             assert!(parsed(line).is_err(), "{line}");
         }
     }

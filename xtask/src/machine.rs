@@ -75,7 +75,8 @@ fn present(sign: &Sign, package: &str) -> bool {
     }
 }
 
-fn install(packages: &[&str]) {
+/// Installs packages, where this program may; what cannot be had is said.
+pub fn install(packages: &[&str]) {
     let names = packages.join(" ");
     if !is_root() || find("apt-get").is_none() {
         println!("note: not on this machine: {names} (as root on Debian or Ubuntu: apt-get install {names})");
@@ -127,7 +128,10 @@ pub fn cargo_tool(name: &str, version: &str, flags: &[&str]) -> Result<PathBuf> 
 }
 
 /// A folder that outlives a clone of the repository: compiling the helpers takes minutes.
-fn cache() -> Result<PathBuf> {
+///
+/// # Errors
+/// There is no home folder.
+pub fn cache() -> Result<PathBuf> {
     let base = std::env::var_os("XDG_CACHE_HOME")
         .map(PathBuf::from)
         .or_else(|| std::env::home_dir().map(|home| home.join(".cache")))

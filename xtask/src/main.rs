@@ -1,15 +1,17 @@
-//! Developer commands: `cargo xtask test` and `cargo xtask bench`.
+//! Developer commands: `cargo xtask test`, `bench`, `windows` and `lab`.
 #![forbid(unsafe_code)]
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "printing is this program's work")]
 
 mod args;
 mod bench;
 mod counts;
+mod lab;
 mod machine;
 mod place;
 mod probe;
 mod process;
 mod test;
+mod windows;
 
 use std::process::ExitCode;
 
@@ -30,6 +32,8 @@ fn main() -> ExitCode {
         }
         Task::Test(wanted) => test::run(&wanted),
         Task::Bench(wanted) => bench::run(&wanted),
+        Task::Windows(wanted) => windows::run(&wanted),
+        Task::Lab(wanted) => lab::run(&wanted),
         Task::Probe(wanted) => probe::run(&wanted).map(|()| true),
     };
     match result {

@@ -1,9 +1,11 @@
 //! `cargo xtask test`: all that must hold before a change lands, and the sum of it.
 
 mod fuzz;
+mod lab;
 mod parts;
 mod start;
 mod tally;
+mod windows;
 
 use std::time::Instant;
 
@@ -26,6 +28,10 @@ pub enum Part {
     Doc,
     /// Whole-program tests: the real binary, real files, real denials.
     Program,
+    /// The programs for Windows: built, checked, and what their files say of themselves.
+    Windows,
+    /// What runs in the lab: its own tests, and the programs for Windows.
+    Lab,
     /// Dependencies: bans, licenses, sources.
     Deny,
     /// Each fuzz target for a short time.
@@ -37,12 +43,31 @@ pub enum Part {
 impl Part {
     /// All, in the order in which they run: what fails soonest comes first.
     /// (The counts of the start are compared by name, `--only start`: the recorded ones are older than the broker.)
-    pub const DEFAULT: [Self; 7] =
-        [Self::Fmt, Self::Clippy, Self::Deny, Self::Unit, Self::Doc, Self::Program, Self::Fuzz];
+    pub const DEFAULT: [Self; 9] = [
+        Self::Fmt,
+        Self::Clippy,
+        Self::Deny,
+        Self::Unit,
+        Self::Doc,
+        Self::Program,
+        Self::Windows,
+        Self::Lab,
+        Self::Fuzz,
+    ];
 
     /// Every part that can be named.
-    pub const ALL: [Self; 8] =
-        [Self::Fmt, Self::Clippy, Self::Deny, Self::Unit, Self::Doc, Self::Program, Self::Start, Self::Fuzz];
+    pub const ALL: [Self; 10] = [
+        Self::Fmt,
+        Self::Clippy,
+        Self::Deny,
+        Self::Unit,
+        Self::Doc,
+        Self::Program,
+        Self::Windows,
+        Self::Lab,
+        Self::Start,
+        Self::Fuzz,
+    ];
 
     /// The name on the command line.
     pub const fn name(self) -> &'static str {
@@ -52,6 +77,8 @@ impl Part {
             Self::Unit => "unit",
             Self::Doc => "doc",
             Self::Program => "program",
+            Self::Windows => "windows",
+            Self::Lab => "lab",
             Self::Deny => "deny",
             Self::Fuzz => "fuzz",
             Self::Start => "start",
@@ -65,6 +92,8 @@ impl Part {
             Self::Unit => parts::unit(tally),
             Self::Doc => parts::doc(tally),
             Self::Program => parts::program(tally),
+            Self::Windows => windows::run(tally),
+            Self::Lab => lab::run(tally),
             Self::Deny => parts::deny(tally),
             Self::Fuzz => fuzz::run(args.fuzz_seconds, tally),
             Self::Start => start::run(tally),

@@ -2,5 +2,8 @@
 #![forbid(unsafe_code)]
 
 pub mod explain;
+pub mod host;
+pub mod memory;
 pub mod plan;
 pub mod prove;
+pub mod state;

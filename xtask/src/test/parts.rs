@@ -85,7 +85,11 @@ pub fn deny(tally: &mut Tally) -> Result<()> {
     Ok(())
 }
 
-fn read(part: &'static str, command: &mut std::process::Command, tally: &mut Tally) -> Result<()> {
+/// Runs tests and adds their results to the tally.
+///
+/// # Errors
+/// They cannot be started, or their output not be read.
+pub fn read(part: &'static str, command: &mut std::process::Command, tally: &mut Tally) -> Result<()> {
     let mut reader = Reader::new(part, tally);
     let succeeded = process::watch(command, |line| reader.line(line))?;
     reader.end(succeeded);

@@ -1,0 +1,122 @@
+//! Roots whose trees were walked to the end: while their descriptors stay as they are, nothing below needs a look.
+
+use rusqlite::{OptionalExtension, params};
+use serde::{Deserialize, Serialize};
+
+use super::{State, StateError};
+use crate::host::FileId;
+use crate::plan::path::WinPath;
+
+/// An object in a root that planning must know about.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Interesting {
+    /// Where.
+    pub path: WinPath,
+}
+
+/// What is known about a root.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Verified {
+    /// Which folder.
+    pub file_id: FileId,
+    /// Where it was.
+    pub path: WinPath,
+    /// Hash of its DACL and label.
+    pub hash: String,
+    /// Objects in it that planning must know about.
+    pub nodes: Vec<Interesting>,
+    /// When the whole tree was looked at last, in seconds since 1970.
+    pub looked: u64,
+}
+
+impl State {
+    /// What is known about the folder with this id.
+    ///
+    /// # Errors
+    /// [`StateError`].
+    pub fn verified(&self, file_id: FileId) -> Result<Option<Verified>, StateError> {
+        let query = "SELECT path, hash, nodes, looked FROM roots WHERE file_id = ?1";
+        let row: Option<(String, String, String, i64)> = self.with("read", |connection| {
+            let mut query = connection.prepare_cached(query)?;
+            let columns = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?));
+            query.query_row([file_id.to_string()], columns).optional()
+        })?;
+        Ok(row.and_then(|(path, hash, nodes, looked)| {
+            let path = WinPath::absolute(&path).ok()?;
+            let nodes = serde_json::from_str(&nodes).ok()?;
+            Some(Verified { file_id, path, hash, nodes, looked: u64::try_from(looked).ok()? })
+        }))
+    }
+
+    /// Notes that a root's tree was walked to the end.
+    ///
+    /// # Errors
+    /// [`StateError`].
+    pub fn set_verified(&self, verified: &Verified) -> Result<(), StateError> {
+        let Verified { file_id, path, hash, nodes, looked } = verified;
+        // A list of paths always has a JSON form.
+        let nodes = serde_json::to_string(nodes).unwrap_or_else(|_| "[]".to_owned());
+        let looked = i64::try_from(*looked).unwrap_or(i64::MAX);
+        self.write("note a root in", |connection| {
+            let insert = "INSERT OR REPLACE INTO roots (file_id, path, key, hash, nodes, looked)
+                          VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
+            let values = params![file_id.to_string(), path.as_str(), path.key(), hash, nodes, looked];
+            connection.prepare_cached(insert)?.execute(values)?;
+            Ok(())
+        })
+    }
+
+    /// Nothing is known any more about the roots at, above or below a path.
+    ///
+    /// # Errors
+    /// [`StateError`].
+    pub fn unverify(&self, path: &WinPath) -> Result<(), StateError> {
+        self.write("note a root in", |connection| {
+            let mut query = connection.prepare_cached("SELECT file_id, path FROM roots")?;
+            let rows = query.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+            let rows: Vec<(String, String)> = rows.collect::<rusqlite::Result<_>>()?;
+            let touches = |text: &str| {
+                WinPath::absolute(text).map_or(true, |root| root.is_in(path) || path.is_in(&root))
+            };
+            for (id, _) in rows.iter().filter(|(_, path)| touches(path)) {
+                connection.execute("DELETE FROM roots WHERE file_id = ?1", [id])?;
+            }
+            Ok(())
+        })
+    }
+
+    /// Trees whose walk was begun and not finished: the next run goes through them again.
+    ///
+    /// # Errors
+    /// [`StateError`].
+    pub fn unfinished(&self) -> Result<Vec<WinPath>, StateError> {
+        let rows: Vec<String> = self.with("read", |connection| {
+            let mut query = connection.prepare_cached("SELECT path FROM unfinished")?;
+            query.query_map([], |row| row.get(0))?.collect()
+        })?;
+        Ok(rows.iter().filter_map(|text| WinPath::absolute(text).ok()).collect())
+    }
+
+    /// Notes that the walk of a tree begins.
+    ///
+    /// # Errors
+    /// [`StateError`].
+    pub fn begin_walk(&self, path: &WinPath) -> Result<(), StateError> {
+        self.write("note a walk in", |connection| {
+            let insert = "INSERT OR IGNORE INTO unfinished (key, path) VALUES (?1, ?2)";
+            connection.execute(insert, params![path.key(), path.as_str()])?;
+            Ok(())
+        })
+    }
+
+    /// Notes that the walk of a tree came to its end.
+    ///
+    /// # Errors
+    /// [`StateError`].
+    pub fn end_walk(&self, path: &WinPath) -> Result<(), StateError> {
+        self.write("note a walk in", |connection| {
+            connection.execute("DELETE FROM unfinished WHERE key = ?1", [path.key()])?;
+            Ok(())
+        })
+    }
+}

@@ -1,0 +1,51 @@
+//! What runs in the lab: its own tests, and the tests of the programs for Windows.
+
+use anyhow::Result;
+
+use super::parts;
+use super::tally::Tally;
+use crate::lab::{self, Lab};
+use crate::process::{cargo, top};
+use crate::windows;
+
+/// The package and the name of the tests that run the programs in the lab.
+const TESTS: (&str, &str) = ("codex-sandbox-tests", "lab");
+
+/// Builds the lab if need be, and runs both.
+///
+/// # Errors
+/// The lab or the programs cannot be built.
+pub fn run(tally: &mut Tally) -> Result<()> {
+    if let Some(reason) = lab::reason_against().or_else(windows::reason_against) {
+        tally.skip(format!("lab: all: {reason}"));
+        return Ok(());
+    }
+    let lab = Lab::ready(false)?;
+    lab.own_tests(&mut |test, passed| {
+        if passed {
+            tally.pass();
+        } else {
+            tally.fail(format!("lab: {test}"));
+        }
+    })?;
+    if !["tests/tests/lab.rs", "tests/tests/lab/main.rs"].iter().any(|file| top().join(file).is_file()) {
+        tally.skip("lab: programs: the workspace has no tests of them".to_owned());
+        return Ok(());
+    }
+    let programs = windows::build()?;
+    let (package, test) = TESTS;
+    let mut command = cargo();
+    command.args([
+        "test",
+        "--package",
+        package,
+        "--locked",
+        "--no-fail-fast",
+        "--test",
+        test,
+        "--",
+        "--show-output",
+    ]);
+    command.env("CODEX_SANDBOX_LAB", lab.runner()).env("CODEX_SANDBOX_EXE", &programs[0]);
+    parts::read("lab", &mut command, tally)
+}
