@@ -133,3 +133,18 @@ fn shared_memory_is_private_and_works() {
         assert!(!inside.out().contains("secret"), "{inside}");
     });
 }
+
+/// A link from the workspace to what a command made in its private /tmp would be followed by tools that run outside later.
+#[test]
+fn the_place_behind_the_private_tmp_cannot_be_found_out_inside() {
+    each_user(|user| {
+        let place = Place::new(user);
+        place.run(["sh", "-c", "mkdir /tmp/made && touch /tmp/made/marker"]).expect_code(0);
+        let search =
+            "find \"$HOME\" -name marker 2>/dev/null; grep -c '/overlay/' /proc/self/mountinfo; ls /tmp/made";
+        let inside = place.run(["sh", "-c", search]);
+        assert_eq!(inside.out().lines().collect::<Vec<_>>(), ["0", "marker"], "{inside}");
+        let outside = place.outside(["sh", "-c", "find \"$HOME\" -name marker"]).output();
+        assert_eq!(outside.out().lines().count(), 1, "the search finds it outside: {outside}");
+    });
+}

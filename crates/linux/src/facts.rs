@@ -77,6 +77,8 @@ pub struct View {
     pub deny_read: Vec<(PathBuf, bool)>,
     /// /tmp and /var/tmp, those that are folders of their own, with whether anything is in them.
     pub temp_dirs: Vec<(PathBuf, bool)>,
+    /// What the folder that holds the overlays is called: one that is there already, or a new name that nobody can guess.
+    pub overlay_name: String,
     /// Whether the folder that will hold the overlays can (its file system is local and takes extended attributes).
     pub overlay_possible: bool,
     /// The terminal behind standard input, output or error, if one is.

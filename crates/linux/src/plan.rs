@@ -215,17 +215,21 @@ pub fn plan(policy: &Resolved, facts: &Facts, view: &View) -> Result<LinuxPlan, 
     if has_private_tmp(&overlays) {
         resolved.temp.private = None;
     }
+    let notices = notices(policy, view, &overlays);
+    // What lies below a private /tmp exists outside as well, and a link from a root could lead there: its place is a secret.
+    let hidden = overlays_to_hide(policy, &overlays);
+    resolved.deny_read.extend(hidden.clone());
     let policy = &resolved;
     Ok(LinuxPlan {
         backend,
         strength: if gaps.is_empty() { Strength::Full } else { Strength::Partial },
         gaps,
-        notices: notices(policy, view, &overlays),
+        notices,
         namespaces: if native { namespaces(policy) } else { Vec::new() },
         identity: facts.identity.clone(),
         private_dirs,
         private: private(native, &overlays),
-        mounts: if native { mounts(policy, view, overlays) } else { Vec::new() },
+        mounts: if native { mounts(policy, view, overlays, hidden) } else { Vec::new() },
         landlock_abi: facts.landlock_abi,
         defaults: caches(&environment),
         environment,
@@ -267,17 +271,17 @@ fn namespaces(policy: &Resolved) -> Vec<String> {
 
 /// Overlays of /tmp and /var/tmp, or private folders in their place where overlayfs cannot work.
 fn overlays(policy: &Resolved, view: &View) -> Vec<Mount> {
-    let (Some(base), true) = (overlay_base(policy), policy.temp.overlay) else {
+    let (Some(folder), true) = (overlay_folder(policy), policy.temp.overlay) else {
         return Vec::new();
     };
+    let base = folder.join(&view.overlay_name);
     let open = |at: &Path| policy.roots.iter().any(|root| at.starts_with(&root.path));
-    let dirs = view.temp_dirs.iter().filter(|(at, _)| !open(at));
-    dirs.map(|(at, filled)| {
+    let dirs = view.temp_dirs.iter().map(|(at, _)| at).filter(|at| !open(at));
+    dirs.map(|at| {
         let own =
             base.join(at.strip_prefix("/").unwrap_or(at).as_os_str().to_string_lossy().replace('/', "-"));
         // Overlayfs refuses an upper folder inside its own lower folder.
-        // An empty folder needs none.
-        if *filled && view.overlay_possible && !base.starts_with(at) {
+        if view.overlay_possible && !base.starts_with(at) {
             Mount::Overlay { at: at.clone(), upper: own.join("upper"), work: own.join("work") }
         } else {
             Mount::Replace { at: at.clone(), with: own.join("upper") }
@@ -286,11 +290,24 @@ fn overlays(policy: &Resolved, view: &View) -> Vec<Mount> {
     .collect()
 }
 
-/// Beside the private temporary folder, where the command cannot reach it: `<state>/overlay/<workspace>`.
-fn overlay_base(policy: &Resolved) -> Option<PathBuf> {
-    let private = policy.temp.private.as_ref()?;
-    let state = private.parent()?.parent()?;
-    Some(state.join("overlay").join(private.file_name()?))
+/// Beside the private temporary folder: `<state>/overlay/<workspace>`. The overlays are in a folder of it whose name is
+/// random.
+pub(crate) fn overlay_folder(policy: &Resolved) -> Option<PathBuf> {
+    Some(all_overlays(policy)?.join(policy.temp.private.as_ref()?.file_name()?))
+}
+
+fn all_overlays(policy: &Resolved) -> Option<PathBuf> {
+    Some(policy.temp.private.as_ref()?.parent()?.parent()?.join("overlay"))
+}
+
+/// The folder of all overlays, where the command could see it.
+fn overlays_to_hide(policy: &Resolved, overlays: &[Mount]) -> Option<PathBuf> {
+    let folder = all_overlays(policy)?;
+    let covered = |mount: &Mount| match mount {
+        Mount::Overlay { at, .. } | Mount::Replace { at, .. } => folder.starts_with(at),
+        _ => false,
+    };
+    (!overlays.is_empty() && !overlays.iter().any(covered)).then_some(folder)
 }
 
 fn private_dirs(policy: &Resolved, overlays: &[Mount]) -> Vec<PathBuf> {
@@ -317,7 +334,7 @@ fn private(native: bool, overlays: &[Mount]) -> Vec<PathBuf> {
     private
 }
 
-fn mounts(policy: &Resolved, view: &View, overlays: Vec<Mount>) -> Vec<Mount> {
+fn mounts(policy: &Resolved, view: &View, overlays: Vec<Mount>, hidden: Option<PathBuf>) -> Vec<Mount> {
     let mut mounts = overlays;
     mounts.push(Mount::ReadOnlyTree);
     mounts.push(Mount::Devices { terminal: view.terminal.clone() });
@@ -341,6 +358,7 @@ fn mounts(policy: &Resolved, view: &View, overlays: Vec<Mount>) -> Vec<Mount> {
     over.extend(
         view.deny_read.iter().map(|(path, folder)| Mount::Hide { path: path.clone(), folder: *folder }),
     );
+    over.extend(hidden.map(|path| Mount::Hide { path, folder: true }));
     // Parents before what lies inside them; at one path what takes away comes last and wins.
     over.sort_by_key(|mount| (path_of(mount).components().count(), rank(mount)));
     mounts.extend(over);

@@ -95,6 +95,7 @@ impl View {
             protected: protected(policy),
             deny_read: deny_read(policy),
             temp_dirs: temp_dirs(policy),
+            overlay_name: overlay_name(policy),
             overlay_possible: policy.temp.private.as_deref().is_some_and(overlay_possible),
             terminal: terminal(),
         }
@@ -138,6 +139,24 @@ fn temp_dirs(policy: &Resolved) -> Vec<(PathBuf, bool)> {
         (dir, filled)
     })
     .collect()
+}
+
+/// The name of the one folder below the workspace's; the first, should two first runs at once have made two.
+fn overlay_name(policy: &Resolved) -> String {
+    let folder = crate::plan::overlay_folder(policy);
+    let entries = folder.and_then(|folder| std::fs::read_dir(folder).ok()).into_iter().flatten().flatten();
+    let names = entries.filter_map(|entry| entry.file_name().into_string().ok());
+    names.filter(|name| name.len() == 2 * NAME_BYTES).min().unwrap_or_else(unguessable)
+}
+
+/// Random bytes in a folder's name.
+const NAME_BYTES: usize = 16;
+
+fn unguessable() -> String {
+    let mut bytes = [0_u8; NAME_BYTES];
+    // Without a generator the name is no secret, and nothing else depends on it.
+    let _none = rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty());
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// Whether overlayfs can keep its upper folder where `path`, or its nearest existing parent, lies.
