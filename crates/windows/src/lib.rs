@@ -1,5 +1,5 @@
 //! The Windows plan: what a policy becomes on a Windows host, proved against a model of Windows' access checks.
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 
 pub mod explain;
 pub mod host;
@@ -7,3 +7,5 @@ pub mod memory;
 pub mod plan;
 pub mod prove;
 pub mod state;
+#[cfg(windows)]
+pub mod win32;
