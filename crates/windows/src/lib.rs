@@ -2,10 +2,12 @@
 #![deny(unsafe_code)]
 
 pub mod explain;
+pub mod grants;
 pub mod host;
 pub mod memory;
 pub mod plan;
 pub mod prove;
 pub mod state;
+pub mod teardown;
 #[cfg(windows)]
 pub mod win32;
