@@ -4,6 +4,7 @@
 pub mod explain;
 pub mod grants;
 pub mod host;
+pub mod launch;
 pub mod memory;
 pub mod plan;
 pub mod prove;
