@@ -91,7 +91,7 @@ for d in $dll; do x86_64-w64-mingw32-strip -o "$lab"/lib/x86_64-windows/$d.dll d
 cp -L "$work"/deb/usr/share/wine/wine.inf "$lab"/share/; cp -rL "$work"/deb/usr/share/wine/nls "$lab"/share/
 mkdir "$lab"/share/wine; ln -s ../nls "$lab"/share/wine/nls   # the server looks there
 cp "$here"/winlab "$lab"/winlab
-cc="x86_64-w64-mingw32-gcc -O1 -s -w -municode"; libs="-lole32 -loleaut32 -luuid -lws2_32 -lnetapi32 -lcrypt32 -ladvapi32"
+cc="x86_64-w64-mingw32-gcc -O1 -s -w -municode"; libs="-lole32 -loleaut32 -luuid -lws2_32 -lnetapi32 -lcrypt32 -ladvapi32 -lntdll"
 $cc -o "$lab"/limited.exe "$here"/limited.c $libs
 mkdir -p "$lab"/selftest
 for t in selftest accounts network; do $cc -o "$lab"/selftest/$t.exe "$here"/selftest/$t.c $libs; done

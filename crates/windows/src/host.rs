@@ -114,7 +114,8 @@ pub trait Host: Sync {
     /// An open file or folder; closed when dropped.
     type Handle: Send + Sync;
 
-    /// Opens a file or folder with these rights. FILE_READ_ATTRIBUTES and SYNCHRONIZE are always asked for too.
+    /// Opens a file or folder with these rights and no others that its descriptor could refuse (reading and listing take
+    /// SYNCHRONIZE besides).
     ///
     /// # Errors
     /// [`HostErrorKind::Redirected`] when a link lies on the way, so that the path leads elsewhere than it says.
@@ -206,4 +207,9 @@ pub trait Host: Sync {
 
     /// Whether a process is still there.
     fn is_running(&self, process: ProcessId) -> bool;
+
+    /// How many threads go through a tree.
+    fn threads(&self) -> usize {
+        std::thread::available_parallelism().map_or(2, |count| count.get().clamp(2, 8))
+    }
 }

@@ -1,9 +1,14 @@
 //! The Windows plan: what a policy becomes on a Windows host, proved against a model of Windows' access checks.
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 
 pub mod explain;
+pub mod grants;
 pub mod host;
+pub mod launch;
 pub mod memory;
 pub mod plan;
 pub mod prove;
 pub mod state;
+pub mod teardown;
+#[cfg(windows)]
+pub mod win32;

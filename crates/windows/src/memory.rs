@@ -22,9 +22,6 @@ mod fault;
 use disk::{Disk, Object};
 pub use fault::{Fault, FaultKind};
 
-/// The rights that every open asks for besides (what CreateFile adds).
-const ALWAYS: AccessMask = AccessMask(0x0010_0080);
-
 /// A host in memory, seen with one token. Clones share the disk.
 #[derive(Clone)]
 pub struct MemoryHost {
@@ -78,6 +75,11 @@ impl MemoryHost {
     /// Something happens at an effect from now on.
     pub fn set_fault(&self, fault: Option<Fault>) {
         self.disk().faults.set(fault);
+    }
+
+    /// How many threads go through a tree; one unless told otherwise, so that the n-th effect is the same in each run.
+    pub fn set_threads(&self, threads: usize) {
+        self.disk().threads = threads;
     }
 
     /// How many effects there were since the last [`set_fault`](Self::set_fault).
@@ -153,7 +155,7 @@ impl MemoryHost {
         disk.faults.opens += 1;
         let error = |kind| HostError::new(kind, "open", path).with_right(rights);
         let id = *disk.names.get(path).ok_or_else(|| error(HostErrorKind::NotFound))?;
-        let wanted = rights | ALWAYS;
+        let wanted = rights;
         let looks = rights.without(AccessMask(0x0012_00A9)).is_empty();
         if disk.held.contains(path) && !looks {
             return Err(error(HostErrorKind::AccessDenied));
@@ -325,5 +327,9 @@ impl Host for MemoryHost {
 
     fn is_running(&self, process: ProcessId) -> bool {
         process == self.process()
+    }
+
+    fn threads(&self) -> usize {
+        self.disk().threads
     }
 }

@@ -199,8 +199,8 @@ fn roots_and_what_was_made_are_remembered_by_path_and_id() {
     assert_eq!(state.made().unwrap(), [made]);
     state.forget_made(&path(r"c:\W\.CODEX")).unwrap();
     assert!(state.made().unwrap().is_empty());
-    state.begin_walk(&path(r"C:\w")).unwrap();
+    state.begin_walks(&[path(r"C:\w")]).unwrap();
     assert_eq!(state.unfinished().unwrap(), [path(r"C:\w")]);
-    state.end_walk(&path(r"C:\w")).unwrap();
+    state.end_walks(&[path(r"C:\w")]).unwrap();
     assert!(state.unfinished().unwrap().is_empty());
 }

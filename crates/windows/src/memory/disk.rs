@@ -43,13 +43,14 @@ pub(super) struct Disk {
     pub(super) objects: HashMap<u64, Object>,
     pub(super) held: BTreeSet<WinPath>,
     pub(super) faults: Faults,
+    pub(super) threads: usize,
     next: u64,
     sids: u32,
 }
 
 impl Disk {
     pub(super) fn new(tree: &Tree) -> Self {
-        let mut disk = Self { next: 1, ..Self::default() };
+        let mut disk = Self { next: 1, threads: 1, ..Self::default() };
         for (path, node) in tree.iter() {
             disk.put(path.clone(), node.clone());
         }

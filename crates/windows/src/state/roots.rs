@@ -97,25 +97,31 @@ impl State {
         Ok(rows.iter().filter_map(|text| WinPath::absolute(text).ok()).collect())
     }
 
-    /// Notes that the walk of a tree begins.
+    /// Notes that the walks of these trees begin.
     ///
     /// # Errors
     /// [`StateError`].
-    pub fn begin_walk(&self, path: &WinPath) -> Result<(), StateError> {
-        self.write("note a walk in", |connection| {
-            let insert = "INSERT OR IGNORE INTO unfinished (key, path) VALUES (?1, ?2)";
-            connection.execute(insert, params![path.key(), path.as_str()])?;
-            Ok(())
-        })
+    pub fn begin_walks(&self, paths: &[WinPath]) -> Result<(), StateError> {
+        self.for_walks(paths, "INSERT OR IGNORE INTO unfinished (key, path) VALUES (?1, ?2)")
     }
 
-    /// Notes that the walk of a tree came to its end.
+    /// Notes that the walks of these trees came to their end.
     ///
     /// # Errors
     /// [`StateError`].
-    pub fn end_walk(&self, path: &WinPath) -> Result<(), StateError> {
+    pub fn end_walks(&self, paths: &[WinPath]) -> Result<(), StateError> {
+        self.for_walks(paths, "DELETE FROM unfinished WHERE key = ?1 OR path = ?2")
+    }
+
+    fn for_walks(&self, paths: &[WinPath], statement: &str) -> Result<(), StateError> {
+        if paths.is_empty() {
+            return Ok(());
+        }
         self.write("note a walk in", |connection| {
-            connection.execute("DELETE FROM unfinished WHERE key = ?1", [path.key()])?;
+            let mut statement = connection.prepare_cached(statement)?;
+            for path in paths {
+                statement.execute(params![path.key(), path.as_str()])?;
+            }
             Ok(())
         })
     }
