@@ -361,3 +361,47 @@ fn a_forged_pointer_opens_nothing() {
         }
     });
 }
+
+/// Git trusts the names in an index that it reads: `git checkout .` of the user would write wherever they lead.
+#[test]
+fn an_index_with_names_that_git_would_not_write_is_refused() {
+    if !have(&["git", "python3"]) {
+        return;
+    }
+    let forge = r#"
+import hashlib, os, struct, subprocess
+oid = subprocess.run(["git", "hash-object", "-w", "--stdin"], input=b"evil\n", capture_output=True, check=True).stdout.strip()
+def entry(path):
+    e = struct.pack(">10I", 0, 0, 0, 0, 0, 0, 0o100755, 0, 0, 0) + bytes.fromhex(oid.decode()) + struct.pack(">H", len(path)) + path
+    return e + b"\0" * (8 - len(e) % 8)
+paths = [b"../cst-victim", b".git/hooks/post-checkout"]
+index = b"DIRC" + struct.pack(">II", 2, len(paths)) + b"".join(map(entry, paths))
+open(".git/index.lock", "wb").write(index + hashlib.sha1(index).digest())
+"#;
+    each_user(|user| {
+        for (how, taken) in [
+            ("os.rename('.git/index.lock', '.git/index')", false),
+            ("open('.git/index', 'wb').write(open('.git/index.lock', 'rb').read())", false),
+            ("os.unlink('.git/index'); os.link('.git/index.lock', '.git/index')", false),
+            ("os.unlink('.git/index'); os.symlink('index.lock', '.git/index')", false),
+            (
+                "os.rename('.git/index', '.git/x'); os.link('.git/x', '.git/y'); f = open('.git/y', 'r+b'); os.rename('.git/x', '.git/index'); f.write(open('.git/index.lock', 'rb').read())",
+                true,
+            ),
+        ] {
+            let place = repository(user);
+            let script = format!("{forge}\n{how}\n");
+            place.write("forge.py", &script);
+            let forged = place.sandboxed(["python3", "forge.py"]).flags(["--git", "commit"]).output();
+            assert_eq!(forged.code() == Some(0), taken, "{how}: {forged}");
+            place.prepare("git checkout . || true; git status || true");
+            assert!(!place.path("../cst-victim").exists(), "{how}: written outside: {forged}");
+            assert!(!place.path(".git/hooks/post-checkout").exists(), "{how}: a hook: {forged}");
+        }
+        let place = repository(user);
+        place.write("forge.py", format!("{forge}\nos.rename('.git/index.lock', '.git/index')\n"));
+        place.outside(["python3", "forge.py"]).output().expect_code(0);
+        place.prepare("git checkout . || true");
+        assert!(place.path("../cst-victim").exists(), "without the sandbox it works");
+    });
+}

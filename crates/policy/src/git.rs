@@ -12,6 +12,8 @@ pub enum GitFile {
     RunsCode(&'static str),
     /// `commondir` of a linked worktree: it may be created, with the one content that is right (`../..`).
     Commondir,
+    /// The index: it gets its name only after it was looked through ([`crate::git_index`]).
+    Index,
 }
 
 /// Classifies `rel`, a path relative to a git directory with no empty component, `.` or `..`.
@@ -31,11 +33,10 @@ fn classify_parts(parts: &[&[u8]]) -> GitFile {
     }
     if is(first, "modules") {
         // Where a module's name ends is not visible in the path (names may have slashes), so each suffix is looked at.
-        let code = (1..parts.len()).find_map(|at| match own(&parts[at..]) {
-            GitFile::RunsCode(why) => Some(why),
-            _ => None,
-        });
-        return code.map_or(GitFile::Data, GitFile::RunsCode);
+        let kinds = || (1..parts.len()).map(|at| own(&parts[at..]));
+        let code = kinds().find(|kind| matches!(kind, GitFile::RunsCode(_)));
+        let index = kinds().find(|kind| *kind == GitFile::Index);
+        return code.or(index).unwrap_or(GitFile::Data);
     }
     own(parts)
 }
@@ -74,6 +75,10 @@ fn own(parts: &[&[u8]]) -> GitFile {
         {
             GitFile::RunsCode("takes objects from elsewhere")
         }
+        [first, ..] if starts_with(first, "sharedindex.") => {
+            GitFile::RunsCode("an index that another one continues")
+        }
+        [first] if is(first, "index") => GitFile::Index,
         _ => GitFile::Data,
     }
 }
@@ -103,7 +108,6 @@ mod tests {
     #[test]
     fn what_a_commit_changes_is_data() {
         for path in [
-            "index",
             "index.lock",
             "HEAD",
             "HEAD.lock",
@@ -153,9 +157,14 @@ mod tests {
             "objects/info/alternates",
             "remotes/origin",
             "branches/x",
+            "sharedindex.0123",
         ] {
             assert!(matches!(classify(path.as_bytes()), GitFile::RunsCode(_)), "{path}");
         }
         assert_eq!(classify(b"worktrees/wt/commondir"), GitFile::Commondir);
+        for path in ["index", "Index", "worktrees/wt/index", "modules/lib/index", "modules/a/b/index"] {
+            assert_eq!(classify(path.as_bytes()), GitFile::Index, "{path}");
+        }
+        assert_eq!(classify(b"refs/heads/index"), GitFile::Data);
     }
 }

@@ -8,6 +8,7 @@
 pub mod config;
 pub mod error;
 pub mod git;
+pub mod git_index;
 pub mod names;
 pub mod policy;
 pub mod resolve;

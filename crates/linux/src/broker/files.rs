@@ -129,6 +129,7 @@ impl Broker<'_> {
         if target.path.starts_with("/proc") {
             return self.open_proc(request, &target.path);
         }
+        self.check_no_index(&target.path)?;
         if let Err(errno) = self.check_target(&target) {
             return self.share_descriptor(call, request, &target).unwrap_or(Err(errno));
         }
@@ -222,6 +223,7 @@ impl Broker<'_> {
             return Ok(answer);
         }
         self.check_place(place)?;
+        self.check_no_index(&place.path())?;
         self.take_umask(call)?;
         let flags = request.reopen_flags() | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW;
         let mode = Mode::from_raw_mode(request.mode & 0o7777 & !SET_ID_BITS);
@@ -253,6 +255,7 @@ impl Broker<'_> {
             _ => return Err(Errno::INVAL),
         }
         self.check_target(&target)?;
+        self.check_no_index(&target.path)?;
         let fd = self.reopen(&target.fd, OFlags::WRONLY | OFlags::CLOEXEC)?;
         rustix::fs::ftruncate(fd.as_fd(), length)?;
         Ok(Answer::Value(0))

@@ -7,6 +7,7 @@
 mod blocked;
 mod caller;
 mod files;
+mod git_index;
 mod gitdir;
 mod guard;
 mod links;

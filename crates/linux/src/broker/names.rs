@@ -55,6 +55,7 @@ impl Broker<'_> {
             return Err(Errno::EXIST);
         }
         self.check_place(&place)?;
+        self.check_no_index(&place.path())?;
         Ok(place)
     }
 
@@ -106,6 +107,7 @@ impl Broker<'_> {
         }
         // A file without a name (O_TMPFILE) gets its first one; any other must itself be writable, and near.
         if source.stat.st_nlink > 0 {
+            self.check_no_index(&source.path)?;
             let from = self.check_target(&source)?;
             if from != self.check_path(&place.path())? {
                 return Err(Errno::XDEV);
@@ -179,6 +181,7 @@ impl Broker<'_> {
         if let Some(replaced) = &replaced {
             self.check_moved(&target, &source, replaced)?;
         }
+        self.check_index_rename(&source, &moved, &target, flags)?;
         rustix::fs::renameat_with(&source.dir, &source.name, &target.dir, &target.name, flags)?;
         if let Some(replaced) = replaced.filter(|_| !flags.contains(RenameFlags::EXCHANGE))
             && id_of(&replaced) != id_of(&moved)
@@ -186,6 +189,21 @@ impl Broker<'_> {
             self.forget(&replaced);
         }
         Ok(Answer::Value(0))
+    }
+
+    fn check_index_rename(
+        &mut self,
+        source: &Place,
+        moved: &Stat,
+        target: &Place,
+        flags: RenameFlags,
+    ) -> Result<(), Errno> {
+        let target_path = target.path();
+        if flags.contains(RenameFlags::EXCHANGE) {
+            self.check_no_index(&source.path())?;
+            return self.check_no_index(&target_path);
+        }
+        if self.is_index(&target_path) { self.check_index(source, moved, &target_path) } else { Ok(()) }
     }
 
     /// A folder takes what lies in it along. What a rule or a `.git` file names must not move away, lest another take its
