@@ -405,3 +405,34 @@ open(".git/index.lock", "wb").write(index + hashlib.sha1(index).digest())
         assert!(place.path("../cst-victim").exists(), "without the sandbox it works");
     });
 }
+
+/// Git does not look at a blob's checksum when it reads one: what was committed would become what a command says.
+#[test]
+fn objects_are_made_and_then_stay() {
+    if !have(&["git"]) {
+        return;
+    }
+    each_user(|user| {
+        let place = repository(user);
+        let object =
+            place.prepare("git rev-parse HEAD:file | sed 's,^..,.git/objects/&/,'").out().trim().to_owned();
+        let ops = [
+            op!("overwrite", &object),
+            op!("append", &object),
+            op!("unlink", &object),
+            op!("rename", &object, ".git/x"),
+            op!("link", &object, ".git/x"),
+            op!("mkdir", ".git/refs/replace"),
+            op!("create", ".git/info/grafts"),
+        ];
+        expect_refused(&ops, &in_commit_mode(&place, &ops));
+        assert!(place.path(&object).exists(), "{object}");
+        // New ones are made as ever, and tidying up is left to the user.
+        commit_mode(&place, "echo two > file && git commit -qam two && git gc --auto && git fsck --strict")
+            .expect_code(0);
+        assert_eq!(
+            place.outside(["sh", "-c", &format!("rm -f {object}; test ! -e {object}")]).output().code(),
+            Some(0)
+        );
+    });
+}

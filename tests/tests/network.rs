@@ -195,3 +195,28 @@ fn two_runs_do_not_share_their_loopback() {
         }
     });
 }
+
+/// A socket that the launcher was given belongs to the network outside, whatever the command does with it.
+#[test]
+fn standard_streams_that_lead_to_the_network_are_refused() {
+    each_user(|user| {
+        let place = Place::new(user);
+        let receiver = UdpSocket::bind("127.0.0.1:0").expect("loopback is up");
+        receiver.set_read_timeout(Some(Duration::from_millis(300))).expect("a timeout can be set");
+        let port = receiver.local_addr().expect("it is bound").port();
+        let wrap = format!("exec \"$@\" 0<>/dev/udp/127.0.0.1/{port}");
+        let words = ["sh", "-c", "echo leak >&0"];
+        let inside = place.sandboxed(words).wrapped(["bash", "-c", &wrap, "bash"]).output();
+        inside.expect_code(125).expect_err(&["standard input", "socket", "remedy"]);
+        assert!(receiver.recv(&mut [0; 16]).is_err(), "it arrived");
+        place.outside(words).wrapped(["bash", "-c", &wrap, "bash"]).output().expect_code(0);
+        assert!(receiver.recv(&mut [0; 16]).is_ok(), "outside it arrives");
+        place
+            .sandboxed(words)
+            .flags(["--network"])
+            .wrapped(["bash", "-c", &wrap, "bash"])
+            .output()
+            .expect_code(0);
+        assert!(receiver.recv(&mut [0; 16]).is_ok(), "with the network it arrives");
+    });
+}

@@ -326,3 +326,23 @@ fn expect_refused(ops: &[Vec<OsString>], answers: &[String]) {
         assert!(HONEST.contains(&answer.as_str()) || exists || missing, "{op:?}: {answer}");
     }
 }
+
+/// `~/.codex` as a link into a folder of dotfiles: a run there must not decide how the next one is held.
+#[test]
+fn the_users_configuration_behind_a_link_into_the_workspace_stays() {
+    each_user(|user| {
+        let place = Place::new(user);
+        let real = place.mkdir("codex");
+        let _none = std::fs::remove_dir_all(place.home().join(".codex"));
+        place.prepare(&format!("ln -s '{}' '{}'", real.display(), place.home().join(".codex").display()));
+        let ops = [
+            op!("create", "codex/config.toml"),
+            op!("create", "codex/other"),
+            op!("rename", "codex", "moved"),
+            op!("create", "other"),
+        ];
+        assert_eq!(place.try_inside(&ops), ["EROFS", "EROFS", "EROFS", "ok"]);
+        place.prepare("echo x > codex/config.toml");
+        assert!(place.path("codex/config.toml").exists(), "outside it works");
+    });
+}

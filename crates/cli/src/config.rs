@@ -84,17 +84,13 @@ fn place(args: &PolicyArgs) -> Result<Place, Failure> {
     };
     let home = std::env::var_os("HOME").map(PathBuf::from).filter(|home| home.is_absolute());
     let state = codex_sandbox::state_dir(std::env::var_os("XDG_CACHE_HOME"), home.as_deref());
-    Ok(Place { cwd, home, tmpdir: None, state })
+    let config = codex_sandbox::config_file(home.as_deref()).map(|file| cwd.join(file));
+    Ok(Place { cwd, home, tmpdir: None, state, config })
 }
 
 /// `$CODEX_HOME/config.toml`, `~/.codex/config.toml`. One that the workspace holds is not trusted, and passed over.
 fn default_file(place: &Place, notices: &mut Vec<String>) -> Result<Option<(PathBuf, Layer)>, Failure> {
-    let codex_home =
-        std::env::var_os("CODEX_HOME").map(PathBuf::from).filter(|dir| !dir.as_os_str().is_empty());
-    let Some(dir) = codex_home.or_else(|| place.home.as_ref().map(|home| home.join(".codex"))) else {
-        return Ok(None);
-    };
-    let path = place.cwd.join(dir).join("config.toml");
+    let Some(path) = place.config.clone() else { return Ok(None) };
     if let Some(folder) = inside_workspace(&path, place) {
         if path.exists() {
             notices.push(format!(

@@ -8,6 +8,7 @@ use std::process::ExitCode;
 
 use codex_sandbox::policy::policy::{AllowedHost, Mode};
 use codex_sandbox::{Access, Rule, Sandbox};
+use codex_sandbox_policy::shown;
 use serde::Serialize;
 
 use crate::args::ExplainArgs;
@@ -174,7 +175,12 @@ fn describe(answers: &[Answer]) -> String {
     let mut text = String::new();
     for answer in answers {
         let verdict = if answer.allowed { "allowed" } else { "denied " };
-        let _ = writeln!(text, "{verdict}  {}\n         {}", answer.subject, answer.rule);
+        let _ = writeln!(
+            text,
+            "{verdict}  {}\n         {}",
+            shown::line(&answer.subject),
+            shown::line(&answer.rule)
+        );
     }
     text
 }

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use codex_sandbox::Error;
 use codex_sandbox_policy::error::PolicyError;
+use codex_sandbox_policy::shown::line;
 
 /// A failure, and the exit code for it.
 #[derive(Debug)]
@@ -50,9 +51,13 @@ impl Failure {
 
     fn as_text(&self) -> String {
         match self {
-            Self::Sandbox(error) => format!("codex-sandbox: {error}\n  remedy: {}\n", error.remedy()),
-            Self::Argument(text) => format!("codex-sandbox: {text}\n"),
-            Self::Output(error) => format!("codex-sandbox: cannot write the output: {error}\n"),
+            Self::Sandbox(error) => {
+                format!("codex-sandbox: {}\n  remedy: {}\n", line(&error.to_string()), line(&error.remedy()))
+            }
+            Self::Argument(text) => format!("codex-sandbox: {}\n", line(text)),
+            Self::Output(error) => {
+                format!("codex-sandbox: cannot write the output: {}\n", line(&error.to_string()))
+            }
         }
     }
 

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 
 use codex_sandbox::linux::plan::{Backend, Limit, LinuxPlan, Means, Mount};
 use codex_sandbox::{Plan, Resolved};
+use codex_sandbox_policy::shown;
 
 use crate::args::PlanArgs;
 use crate::config;
@@ -50,7 +51,7 @@ fn describe(plan: &LinuxPlan) -> String {
     for gap in &plan.gaps {
         let _ = writeln!(text, "  weaker    {}\n  remedy    {}", gap.what, gap.remedy);
     }
-    let _ = writeln!(text, "workspace   {}", policy.cwd.display());
+    let _ = writeln!(text, "workspace   {}", shown::path(&policy.cwd));
     list(&mut text, "writable", policy.roots.iter().map(|root| root.path.display().to_string()));
     list(
         &mut text,
@@ -149,7 +150,7 @@ fn mount(mount: &Mount) -> String {
 fn list(text: &mut String, title: &str, items: impl Iterator<Item = String>) {
     let mut title = title;
     for item in items {
-        let _ = writeln!(text, "{title:<11} {item}");
+        let _ = writeln!(text, "{title:<11} {}", shown::line(&item));
         title = "";
     }
 }

@@ -93,7 +93,7 @@ fn say<'a>(lines: impl Iterator<Item = &'a str>) {
     let mut text = String::new();
     for line in lines {
         text.push_str("codex-sandbox: ");
-        text.push_str(line);
+        text.push_str(&codex_sandbox_policy::shown::line(line));
         text.push('\n');
     }
     if !text.is_empty() {

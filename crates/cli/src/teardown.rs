@@ -45,7 +45,7 @@ fn print(args: &TeardownArgs, folders: &[PathBuf]) -> Result<(), Failure> {
     }
     let verb = if args.dry_run { "would remove" } else { "removed" };
     for folder in folders {
-        writeln!(out, "{verb} {}", folder.display())?;
+        writeln!(out, "{verb} {}", codex_sandbox_policy::shown::path(folder))?;
     }
     if folders.is_empty() {
         writeln!(out, "nothing to remove")?;

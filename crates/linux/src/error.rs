@@ -130,6 +130,14 @@ pub enum RunError {
         /// Which string.
         what: &'static str,
     },
+    /// A standard stream that would be a way out.
+    #[error("{stream} is a socket {what}, and would lead out of the sandbox")]
+    Socket {
+        /// Standard input, output or error.
+        stream: &'static str,
+        /// What of a socket it is.
+        what: &'static str,
+    },
     /// The sandbox ended without saying how: its pid 1 was killed from outside.
     #[error("the sandbox was killed from outside")]
     Killed,

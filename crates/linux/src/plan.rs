@@ -231,7 +231,7 @@ pub fn plan(policy: &Resolved, facts: &Facts, view: &View) -> Result<LinuxPlan, 
         private: private(native, &overlays),
         mounts: if native { mounts(policy, view, overlays, hidden) } else { Vec::new() },
         landlock_abi: facts.landlock_abi,
-        defaults: caches(&environment),
+        defaults: defaults(policy, &environment),
         environment,
         limits: limits(policy, facts),
         policy: policy.clone(),
@@ -394,10 +394,20 @@ fn environment(policy: &Resolved, overlays: &[Mount]) -> Vec<(String, PathBuf)> 
     ["TMPDIR", "TMP", "TEMP"].map(|name| (name.to_owned(), folder.clone())).to_vec()
 }
 
-/// npm stops where it cannot write its cache.
-fn caches(environment: &[(String, PathBuf)]) -> Vec<(String, PathBuf)> {
+/// npm stops where it cannot write its cache; git would try to tidy up objects that a command cannot remove.
+fn defaults(policy: &Resolved, environment: &[(String, PathBuf)]) -> Vec<(String, PathBuf)> {
     let tmp = environment.iter().find(|(name, _)| name == "TMPDIR");
-    tmp.map(|(_, folder)| ("npm_config_cache".to_owned(), folder.join(".npm-cache"))).into_iter().collect()
+    let npm = tmp.map(|(_, folder)| ("npm_config_cache", folder.join(".npm-cache")));
+    let commit = policy.git == codex_sandbox_policy::GitMode::Commit;
+    let no_gc = [
+        ("GIT_CONFIG_COUNT", "2"),
+        ("GIT_CONFIG_KEY_0", "gc.auto"),
+        ("GIT_CONFIG_VALUE_0", "0"),
+        ("GIT_CONFIG_KEY_1", "maintenance.auto"),
+        ("GIT_CONFIG_VALUE_1", "false"),
+    ];
+    let no_gc = no_gc.into_iter().filter(|_| commit).map(|(name, value)| (name, PathBuf::from(value)));
+    npm.into_iter().chain(no_gc).map(|(name, value)| (name.to_owned(), value)).collect()
 }
 
 fn limits(policy: &Resolved, facts: &Facts) -> LimitsPlan {

@@ -125,7 +125,7 @@ pub fn spawn(plan: &LinuxPlan, spec: CommandSpec) -> Result<Running, RunError> {
     let path = env.iter().find(|(name, _)| name == "PATH").map(|(_, value)| value.as_os_str());
     let file = program::find(&spec.program, path, &spec.cwd)?;
     let image = image(&file, &spec.program, &spec.args, &env)?;
-    let stdio = stdio(spec.stdio)?;
+    let stdio = stdio(spec.stdio, plan.policy.network_access)?;
     let sandboxed = native::launch(plan, &image, &spec.cwd, stdio)
         .map_err(|failure| RunError::from_failure(failure, &file))?;
     Ok(Running { sandboxed, state: Mutex::default(), killed: AtomicBool::new(false) })
@@ -133,7 +133,10 @@ pub fn spawn(plan: &LinuxPlan, spec: CommandSpec) -> Result<Running, RunError> {
 
 fn with_plan_variables(plan: &LinuxPlan, mut env: Vec<(OsString, OsString)>) -> Vec<(OsString, OsString)> {
     env.retain(|(name, _)| !plan.environment.iter().any(|(own, _)| name == own.as_str()));
-    for (name, value) in &plan.defaults {
+    // A caller's own list of git's settings is left as it is, with all that belongs to it.
+    let own_git = env.iter().any(|(name, _)| name == "GIT_CONFIG_COUNT");
+    for (name, value) in plan.defaults.iter().filter(|(name, _)| !(own_git && name.starts_with("GIT_CONFIG")))
+    {
         if !env.iter().any(|(known, _)| known == name.as_str()) {
             env.push((name.into(), value.clone().into_os_string()));
         }
@@ -164,34 +167,39 @@ fn image(
 }
 
 /// Descriptors for the child, all of them above 2, so that putting one in its place cannot overwrite another.
-fn stdio(streams: [Stream; 3]) -> Result<[OwnedFd; 3], RunError> {
+fn stdio(streams: [Stream; 3], network: bool) -> Result<[OwnedFd; 3], RunError> {
     let [input, output, error] = streams;
-    let own = [rustix::stdio::raw_stdin(), rustix::stdio::raw_stdout(), rustix::stdio::raw_stderr()];
-    let open = |stream: Stream, number: i32| -> Result<OwnedFd, Errno> {
-        let fd = match stream {
-            Stream::Fd(fd) => fd,
-            Stream::Inherit => match sys::duplicate_above(number, 3) {
-                // The launcher itself was started without this stream.
-                Err(Errno::BADF) => null()?,
-                other => other?,
-            },
-            Stream::Null => null()?,
-        };
-        let number = std::os::fd::AsRawFd::as_raw_fd(&fd);
-        let fd = if number > 2 { fd } else { sys::duplicate_above(number, 3)? };
-        refuse_datagram_socket(&fd)?;
-        Ok(fd)
-    };
     let fail = |source: Errno| RunError::Setup {
         stage: crate::error::Stage::Prepare,
         object: "standard streams".into(),
         source: source.into(),
     };
+    let open = |stream: Stream, number: i32, name: &'static str| {
+        let fd = descriptor(stream, number).map_err(fail)?;
+        match way_out(&fd, network) {
+            Some(what) => Err(RunError::Socket { stream: name, what }),
+            None => Ok(fd),
+        }
+    };
     Ok([
-        open(input, own[0]).map_err(fail)?,
-        open(output, own[1]).map_err(fail)?,
-        open(error, own[2]).map_err(fail)?,
+        open(input, rustix::stdio::raw_stdin(), "standard input")?,
+        open(output, rustix::stdio::raw_stdout(), "standard output")?,
+        open(error, rustix::stdio::raw_stderr(), "standard error")?,
     ])
+}
+
+fn descriptor(stream: Stream, number: i32) -> Result<OwnedFd, Errno> {
+    let fd = match stream {
+        Stream::Fd(fd) => fd,
+        Stream::Inherit => match sys::duplicate_above(number, 3) {
+            // The launcher itself was started without this stream.
+            Err(Errno::BADF) => null()?,
+            other => other?,
+        },
+        Stream::Null => null()?,
+    };
+    let number = std::os::fd::AsRawFd::as_raw_fd(&fd);
+    if number > 2 { Ok(fd) } else { sys::duplicate_above(number, 3) }
 }
 
 fn null() -> Result<OwnedFd, Errno> {
@@ -201,11 +209,22 @@ fn null() -> Result<OwnedFd, Errno> {
     if number > 2 { Ok(fd) } else { sys::duplicate_above(number, 3) }
 }
 
-/// A Unix datagram socket could send to any other by path: none is handed in.
-fn refuse_datagram_socket(fd: &OwnedFd) -> Result<(), Errno> {
-    let unix = sys::socket_option(fd.as_fd(), libc::SO_DOMAIN) == Ok(libc::AF_UNIX);
-    let datagram = sys::socket_option(fd.as_fd(), libc::SO_TYPE) == Ok(libc::SOCK_DGRAM);
-    if unix && datagram { Err(Errno::PROTONOSUPPORT) } else { Ok(()) }
+/// A socket belongs to the network namespace in which it was made: whatever the command does with it happens outside. Only a
+/// connected stream has one peer for good, and with the network allowed the host's own protocols do no harm.
+fn way_out(fd: &OwnedFd, network: bool) -> Option<&'static str> {
+    let domain = sys::socket_option(fd.as_fd(), libc::SO_DOMAIN).ok()?;
+    let kind = sys::socket_option(fd.as_fd(), libc::SO_TYPE).ok()?;
+    match domain {
+        libc::AF_UNIX if !matches!(kind, libc::SOCK_STREAM | libc::SOCK_SEQPACKET) => {
+            Some("for Unix datagrams")
+        }
+        libc::AF_UNIX if rustix::net::getpeername(fd).is_err() => Some("without a peer"),
+        libc::AF_UNIX => None,
+        libc::AF_INET | libc::AF_INET6 if network && matches!(kind, libc::SOCK_STREAM | libc::SOCK_DGRAM) => {
+            None
+        }
+        _ => Some("of the host's network"),
+    }
 }
 
 impl Running {

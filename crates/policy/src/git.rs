@@ -3,6 +3,8 @@
 //! Source: git's own documentation (gitrepository-layout(5), githooks(5), git-config(1), gitattributes(5),
 //! git-worktree(1), git-rebase(1)). The list and its reasons are in docs/git.md.
 
+use crate::names;
+
 /// What a path inside a git directory is under `git = "commit"`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum GitFile {
@@ -14,6 +16,9 @@ pub enum GitFile {
     Commondir,
     /// The index: it gets its name only after it was looked through ([`crate::git_index`]).
     Index,
+    /// A finished object or pack: git makes it once, under a name that is a checksum of it, and reads it without a look at
+    /// that. It may be made, and then stays.
+    Object,
 }
 
 /// Classifies `rel`, a path relative to a git directory with no empty component, `.` or `..`.
@@ -35,8 +40,8 @@ fn classify_parts(parts: &[&[u8]]) -> GitFile {
         // Where a module's name ends is not visible in the path (names may have slashes), so each suffix is looked at.
         let kinds = || (1..parts.len()).map(|at| own(&parts[at..]));
         let code = kinds().find(|kind| matches!(kind, GitFile::RunsCode(_)));
-        let index = kinds().find(|kind| *kind == GitFile::Index);
-        return code.or(index).unwrap_or(GitFile::Data);
+        let special = kinds().find(|kind| *kind != GitFile::Data);
+        return code.or(special).unwrap_or(GitFile::Data);
     }
     own(parts)
 }
@@ -79,8 +84,22 @@ fn own(parts: &[&[u8]]) -> GitFile {
             GitFile::RunsCode("an index that another one continues")
         }
         [first] if is(first, "index") => GitFile::Index,
+        [first, second, ..] if is(first, "refs") && is(second, "replace") => {
+            GitFile::RunsCode("shows other objects in the place of those that were committed")
+        }
+        [first, second] if is(first, "info") && starts_with(second, "grafts") => {
+            GitFile::RunsCode("shows another history than was committed")
+        }
+        [first, folder, name] if is(first, "objects") && is_object(folder, name) => GitFile::Object,
         _ => GitFile::Data,
     }
+}
+
+/// `objects/ab/cdef…`, `objects/pack/pack-….idx` and what belongs to a pack. Names that git gives to files in the making
+/// start with `tmp_` or a dot.
+fn is_object(folder: &[u8], name: &[u8]) -> bool {
+    let hex = |text: &[u8]| text.iter().all(u8::is_ascii_hexdigit);
+    (folder.len() == 2 && hex(folder) && hex(name)) || (is(folder, "pack") && starts_with(name, "pack-"))
 }
 
 /// Whether a directory of this name, moved as a whole, could bring files that run code to where git looks for them.
@@ -90,15 +109,20 @@ pub fn may_move_directories_below(first: &[u8]) -> bool {
 }
 
 fn is(component: &[u8], name: &str) -> bool {
-    component.eq_ignore_ascii_case(name.as_bytes())
+    folded(component) == name.as_bytes()
 }
 
 fn starts_with(component: &[u8], prefix: &str) -> bool {
-    component.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix.as_bytes()))
+    folded(component).starts_with(prefix.as_bytes())
 }
 
 fn contains(component: &[u8], needle: &str) -> bool {
-    component.windows(needle.len()).any(|window| window.eq_ignore_ascii_case(needle.as_bytes()))
+    folded(component).windows(needle.len()).any(|window| window == needle.as_bytes())
+}
+
+/// As a folder that ignores case could read the name.
+fn folded(component: &[u8]) -> Vec<u8> {
+    if component.is_ascii() { component.to_ascii_lowercase() } else { names::fold(component).into_bytes() }
 }
 
 #[cfg(test)]
@@ -117,14 +141,13 @@ mod tests {
             "refs/heads/main.lock",
             "refs/stash",
             "logs/HEAD",
-            "objects/ab/cdef",
+            "objects/ab/tmp_obj_x",
             "objects/pack/tmp_pack_x",
             "objects/info/packs",
             "packed-refs",
             "info/exclude",
             "worktrees/wt/HEAD",
             "worktrees/wt/gitdir",
-            "modules/lib/objects/aa/bb",
             "refs/heads/config",
             "refs/heads/hooks/x",
         ] {
@@ -158,6 +181,12 @@ mod tests {
             "remotes/origin",
             "branches/x",
             "sharedindex.0123",
+            "refs/replace/0123",
+            "info/grafts",
+            "hook\u{17f}/x",
+            "con\u{fb01}g",
+            "con\u{200d}fig",
+            "rebase-merge\u{ad}/x",
         ] {
             assert!(matches!(classify(path.as_bytes()), GitFile::RunsCode(_)), "{path}");
         }
@@ -166,5 +195,8 @@ mod tests {
             assert_eq!(classify(path.as_bytes()), GitFile::Index, "{path}");
         }
         assert_eq!(classify(b"refs/heads/index"), GitFile::Data);
+        for path in ["objects/ab/cdef", "objects/pack/pack-0a.pack", "modules/lib/objects/aa/bb"] {
+            assert_eq!(classify(path.as_bytes()), GitFile::Object, "{path}");
+        }
     }
 }

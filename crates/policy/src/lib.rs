@@ -13,6 +13,7 @@ pub mod names;
 pub mod policy;
 pub mod resolve;
 pub mod rules;
+pub mod shown;
 
 pub use error::{PolicyError, Problem};
 pub use policy::{GitMode, Limits, Mode, Policy};

@@ -47,8 +47,29 @@ pub fn is_component(name: &str) -> bool {
 }
 
 /// `name` folded for comparison. Bytes that are not UTF-8 are kept out of the fold (no file system folds them).
-fn fold(name: &[u8]) -> String {
-    String::from_utf8_lossy(name).chars().filter(|c| !ignorable(*c)).flat_map(fold_char).collect()
+pub(crate) fn fold(name: &[u8]) -> String {
+    let mut folded = String::with_capacity(name.len());
+    for c in String::from_utf8_lossy(name).chars().filter(|c| !ignorable(*c)) {
+        match ligature(c) {
+            Some(letters) => folded.push_str(letters),
+            None => folded.extend(fold_char(c)),
+        }
+    }
+    folded
+}
+
+/// Characters whose full case folding is several letters of ASCII (CaseFolding.txt, status F).
+fn ligature(c: char) -> Option<&'static str> {
+    Some(match c {
+        '\u{df}' | '\u{1e9e}' => "ss",
+        '\u{fb00}' => "ff",
+        '\u{fb01}' => "fi",
+        '\u{fb02}' => "fl",
+        '\u{fb03}' => "ffi",
+        '\u{fb04}' => "ffl",
+        '\u{fb05}' | '\u{fb06}' => "st",
+        _ => return None,
+    })
 }
 
 /// Simple case folding; the two extra letters fold to ASCII although `to_lowercase` leaves the first as it is.

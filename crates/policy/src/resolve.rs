@@ -66,6 +66,9 @@ pub struct Place {
     pub tmpdir: Option<PathBuf>,
     /// Folder that holds our private temporary folders (created by the enforcement, not here).
     pub state: PathBuf,
+    /// The user's configuration file, absolute as written, whether or not it exists: what it is behind links must not be
+    /// written by a command, whose successors would be held by it.
+    pub config: Option<PathBuf>,
 }
 
 /// A root after resolution.
@@ -159,7 +162,8 @@ pub fn resolve(policy: &Policy, place: &Place, facts: &dyn PathFacts) -> Result<
     let mut found = git_dirs::find(&all, policy.git, &bounds, facts, &mut notices);
     let protected = ProtectedNames::new(policy.protected.iter().cloned());
     found.pin(denied.links, &all);
-    let sealed = sealed(&all, &policy.protected, facts);
+    let mut sealed = sealed(&all, &policy.protected, facts);
+    sealed.extend(configuration(&all, place, facts));
     let roots = roots::merge(all, &denied.paths, &found, &protected);
     if !policy.network_allow.is_empty() {
         notices.push(
@@ -217,6 +221,23 @@ fn sealed(roots: &[Root], protected: &[String], facts: &dyn PathFacts) -> Vec<(P
     found.sort();
     found.dedup();
     found
+}
+
+/// The user's own configuration, its folder and the links that lead to it, as far as they lie in the roots (a home folder
+/// whose `.codex` leads into a folder of dotfiles).
+fn configuration(roots: &[Root], place: &Place, facts: &dyn PathFacts) -> Vec<(PathBuf, String)> {
+    let Some(file) = &place.config else { return Vec::new() };
+    let real = paths::canonical_or_planned(file, facts);
+    let is_root = |path: &Path| roots.iter().any(|root| root.path == path);
+    let folder = real.parent().filter(|folder| !is_root(folder)).map(Path::to_path_buf);
+    let mut found = links::on_the_way(file, facts);
+    found.push(real);
+    found.extend(folder);
+    found.retain(|path| !is_root(path) && roots.iter().any(|root| path.starts_with(&root.path)));
+    found.sort();
+    found.dedup();
+    let name = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    found.into_iter().map(|path| (path, name.clone())).collect()
 }
 
 /// A library's caller can hand in what the configuration refuses.

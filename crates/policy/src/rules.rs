@@ -227,7 +227,7 @@ impl PathRules {
                     why: "says where configuration and hooks are".to_owned(),
                 },
             },
-            GitFile::Data | GitFile::Index => {
+            GitFile::Data | GitFile::Index | GitFile::Object => {
                 Verdict { access: Access::Write, rule: Rule::GitData { path: dir.to_path_buf() } }
             }
         }

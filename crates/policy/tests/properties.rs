@@ -127,6 +127,7 @@ fn place(cwd: &Path) -> Place {
         home: Some("/home/u".into()),
         tmpdir: Some("/tmp".into()),
         state: "/home/u/.cache/s".into(),
+        config: Some("/home/u/.codex/config.toml".into()),
     }
 }
 

@@ -170,6 +170,7 @@ mod run {
             RunError::NotFound { .. } => "run.not-found",
             RunError::NotExecutable { .. } => "run.not-executable",
             RunError::NulByte { .. } => "run.nul-byte",
+            RunError::Socket { .. } => "run.stdio-socket",
             RunError::Killed => "run.killed",
         }
     }
@@ -179,6 +180,7 @@ mod run {
             RunError::Setup { stage, .. } => stage.name(),
             RunError::NamespacesRefused { .. } => "namespaces",
             RunError::NotFound { .. } | RunError::NotExecutable { .. } | RunError::NulByte { .. } => "exec",
+            RunError::Socket { .. } => "prepare",
             RunError::Killed => "run",
         }
     }
@@ -224,6 +226,9 @@ mod run {
                 "make the file executable (chmod +x), and check its interpreter line"
             }
             RunError::NulByte { .. } => "remove the NUL byte",
+            RunError::Socket { .. } => {
+                "put a pipe between (cat | codex-sandbox run … | cat); --network lets a socket of the Internet through"
+            }
             RunError::Killed => {
                 "something outside killed the sandbox' first process, and the command with it: see what it had done so far"
             }

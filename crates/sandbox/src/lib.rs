@@ -37,7 +37,7 @@ pub use enforcement::{Backend, Enforcement, Gap, Strength};
 pub use error::Error;
 #[cfg(target_os = "linux")]
 pub use sandbox::{Builder, Plan, Require, Sandbox};
-pub use state::{private_folders, remove_private_folder, state_dir};
+pub use state::{config_file, private_folders, remove_private_folder, state_dir};
 
 #[cfg(target_os = "linux")]
 pub use codex_sandbox_linux::run::HeldSignals;

@@ -222,7 +222,8 @@ impl Builder {
             Some(state) => state.clone(),
             None => crate::state::state_dir(std::env::var_os("XDG_CACHE_HOME"), home.as_deref()),
         };
-        Ok(Place { cwd, home, tmpdir: std::env::var_os("TMPDIR").map(PathBuf::from), state })
+        let config = crate::state::config_file(home.as_deref()).map(|file| cwd.join(file));
+        Ok(Place { cwd, home, tmpdir: std::env::var_os("TMPDIR").map(PathBuf::from), state, config })
     }
 }
 

@@ -16,6 +16,13 @@ pub fn state_dir(xdg_cache_home: Option<OsString>, home: Option<&Path>) -> PathB
     }
 }
 
+/// The user's configuration file: `$CODEX_HOME/config.toml`, else `~/.codex/config.toml`. It need not exist.
+pub fn config_file(home: Option<&Path>) -> Option<PathBuf> {
+    let codex_home = std::env::var_os("CODEX_HOME").filter(|dir| !dir.is_empty()).map(PathBuf::from);
+    let dir = codex_home.or_else(|| home.map(|home| home.join(".codex")))?;
+    Some(dir.join("config.toml"))
+}
+
 #[cfg(target_os = "linux")]
 fn without_home() -> PathBuf {
     PathBuf::from(format!("/var/tmp/codex-sandbox-{}", codex_sandbox_linux::probe::user_id()))

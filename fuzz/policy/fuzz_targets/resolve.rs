@@ -93,6 +93,7 @@ fuzz_target!(|input: Input| {
         home: input.home.as_ref().map(Names::place),
         tmpdir: input.tmpdir.as_ref().map(Names::place),
         state: input.state.place(),
+        config: input.home.as_ref().map(|home| home.place().join(".codex/config.toml")),
     };
     let mut policy = Policy {
         mode: if input.read_only { Mode::ReadOnly } else { Mode::WorkspaceWrite },

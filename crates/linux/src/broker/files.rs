@@ -130,6 +130,7 @@ impl Broker<'_> {
             return self.open_proc(request, &target.path);
         }
         self.check_no_index(&target.path)?;
+        self.check_no_object(&target.path)?;
         if let Err(errno) = self.check_target(&target) {
             return self.share_descriptor(call, request, &target).unwrap_or(Err(errno));
         }
@@ -256,6 +257,7 @@ impl Broker<'_> {
         }
         self.check_target(&target)?;
         self.check_no_index(&target.path)?;
+        self.check_no_object(&target.path)?;
         let fd = self.reopen(&target.fd, OFlags::WRONLY | OFlags::CLOEXEC)?;
         rustix::fs::ftruncate(fd.as_fd(), length)?;
         Ok(Answer::Value(0))

@@ -33,6 +33,14 @@ impl Broker<'_> {
         if self.is_index(path) { Err(Errno::ROFS) } else { Ok(()) }
     }
 
+    /// What exists at this path may be changed, moved or removed: it is no finished object.
+    pub(super) fn check_no_object(&self, path: &Path) -> Result<(), Errno> {
+        match self.rules.decide(path).rule {
+            Rule::GitData { path: dir } if kind(&dir, path) == Some(GitFile::Object) => Err(Errno::ROFS),
+            _ => Ok(()),
+        }
+    }
+
     /// Before a rename of `source` onto an index: replaces `source` by a copy that was looked through.
     pub(super) fn check_index(&mut self, source: &Place, moved: &Stat, target: &Path) -> Result<(), Errno> {
         let result = self.try_index(source, moved, target);

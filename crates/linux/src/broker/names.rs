@@ -108,6 +108,7 @@ impl Broker<'_> {
         // A file without a name (O_TMPFILE) gets its first one; any other must itself be writable, and near.
         if source.stat.st_nlink > 0 {
             self.check_no_index(&source.path)?;
+            self.check_no_object(&source.path)?;
             let from = self.check_target(&source)?;
             if from != self.check_path(&place.path())? {
                 return Err(Errno::XDEV);
@@ -139,6 +140,7 @@ impl Broker<'_> {
         }
         let before = place.stat()?;
         self.check_place(&place)?;
+        self.check_no_object(&place.path())?;
         let flags = if folder { AtFlags::REMOVEDIR } else { AtFlags::empty() };
         if folder && self.holds_a_rule(&place.path()) {
             return Err(Errno::BUSY);
@@ -180,6 +182,10 @@ impl Broker<'_> {
         self.check_moved(&source, &target, &moved)?;
         if let Some(replaced) = &replaced {
             self.check_moved(&target, &source, replaced)?;
+        }
+        self.check_no_object(&source.path())?;
+        if replaced.is_some() {
+            self.check_no_object(&target.path())?;
         }
         self.check_index_rename(&source, &moved, &target, flags)?;
         rustix::fs::renameat_with(&source.dir, &source.name, &target.dir, &target.name, flags)?;

@@ -39,7 +39,9 @@ fn lock(folder: &Path) -> Option<OwnedFd> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let lock = rustix::fs::open(folder, flags, Mode::empty()).ok()?;
     rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive).ok()?;
-    Some(lock)
+    // Between the two calls a sweeper may have removed it: then this is the lock of a folder without a name.
+    let (opened, named) = (rustix::fs::fstat(&lock).ok()?, rustix::fs::lstat(folder).ok()?);
+    (opened.st_ino == named.st_ino && opened.st_dev == named.st_dev).then_some(lock)
 }
 
 /// Removes the work folders of runs that have ended. What cannot be removed is left to the next run.
@@ -74,6 +76,26 @@ fn remove(folder: &Path) -> std::io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_claim_holds_although_others_sweep_all_the_time() {
+        let base = tempfile::tempdir().expect("a temporary folder can be made");
+        let work = base.path().to_path_buf();
+        let overlay = Mount::Overlay { at: "/tmp".into(), upper: "/nowhere".into(), work: work.clone() };
+        let done = std::sync::atomic::AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while !done.load(std::sync::atomic::Ordering::Relaxed) {
+                    sweep_mount(&overlay);
+                }
+            });
+            for _ in 0..2000 {
+                let (folder, _lock) = claim(&work).expect("there are numbers enough");
+                assert!(folder.exists(), "a folder in use is not swept");
+            }
+            done.store(true, std::sync::atomic::Ordering::Relaxed);
+        });
+    }
 
     #[test]
     fn a_claimed_folder_is_nobody_elses_and_a_left_one_is_swept() {

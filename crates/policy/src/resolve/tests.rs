@@ -21,6 +21,7 @@ fn place(cwd: &str) -> Place {
         home: Some("/home/u".into()),
         tmpdir: Some("/tmp".into()),
         state: "/home/u/.cache/codex-sandbox".into(),
+        config: Some("/home/u/.codex/config.toml".into()),
     }
 }
 
@@ -407,4 +408,17 @@ fn what_a_protected_link_leads_to_is_as_read_only_as_the_name() {
     let access = |path: &str| resolved.rules(&[]).decide(Path::new(path)).access;
     assert_eq!(access("/home/u/p/conf/config.toml"), Access::Read);
     assert_eq!(access("/home/u/p/other"), Access::Write);
+}
+
+#[test]
+fn the_users_configuration_is_read_only_where_it_lies_behind_links_in_a_root() {
+    let dotfiles = tree().folder("/home/u/p/codex").link("/home/u/.codex", "p/codex");
+    let resolved = ok(&Policy::default(), &dotfiles);
+    let rules = resolved.rules(&[]);
+    for path in ["/home/u/p/codex", "/home/u/p/codex/config.toml", "/home/u/p/codex/auth.json"] {
+        assert_eq!(rules.decide(Path::new(path)).access, Access::Read, "{path}");
+    }
+    assert_eq!(rules.decide(Path::new("/home/u/p/other")).access, Access::Write);
+    // A workspace without such a link is as before.
+    assert!(ok(&Policy::default(), &tree()).sealed.is_empty());
 }

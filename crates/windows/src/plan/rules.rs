@@ -197,8 +197,8 @@ impl Rules {
             GitFile::RunsCode(why) => git_code(dir, why),
             // Its content cannot be checked by an ACL, so the file cannot be written at all here.
             GitFile::Commondir => git_code(dir, "moves configuration and hooks elsewhere"),
-            // What is written into an index cannot be looked through by an ACL.
-            GitFile::Data | GitFile::Index => Verdict { access: Access::Write, rule: Rule::GitData { path: dir.clone() } },
+            // No ACL looks through an index, or lets a file be made once and then stay.
+            GitFile::Data | GitFile::Index | GitFile::Object => Verdict { access: Access::Write, rule: Rule::GitData { path: dir.clone() } },
         }
     }
 }
