@@ -46,7 +46,7 @@ pub(crate) struct Target<'a> {
 impl Target<'_> {
     /// As the walk of the plan takes it.
     pub(crate) fn changes(&self, kind: NodeKind) -> NodeChanges {
-        let is_removed = |ace: &&AceChange| ace.change == Change::Remove;
+        let is_removed = |ace: &&&AceChange| ace.change == Change::Remove;
         let (removed, added): (Vec<&AceChange>, Vec<&AceChange>) = self.aces.iter().partition(is_removed);
         let mut add: Vec<Edit> =
             added.iter().map(|ace| Edit { ace: ace.ace.ace(kind), by: ace.by }).collect();
