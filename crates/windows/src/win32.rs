@@ -3,9 +3,18 @@
 //! It makes no decisions: convert, call, check, name the failure.
 #![allow(unsafe_code, reason = "this is where the system is called")]
 
+pub mod console;
+mod desktop;
 pub mod error;
 pub mod handle;
+mod job;
+pub mod launch;
+mod process;
+pub mod programs;
+pub mod running;
+mod security;
 pub mod sid;
+mod token;
 pub mod wide;
 
 pub use error::Win32Error;
