@@ -32,8 +32,11 @@ pub fn run(wanted: &LabArgs) -> Result<bool> {
     let lab = Lab::ready(wanted.rebuild)?;
     if wanted.command.is_empty() {
         println!("the lab is {}", lab.folder.display());
-        return lab
-            .own_tests(&mut |test, passed| println!("{test}: {}", if passed { "ok" } else { "FAILED" }));
+        return lab.own_tests(&mut |test, passed| {
+            if !passed {
+                println!("FAILED {test}");
+            }
+        });
     }
     let mut command = Command::new(lab.runner());
     Ok(command.args(&wanted.command).status().context("cannot start winlab")?.success())

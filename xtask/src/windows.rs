@@ -1,9 +1,10 @@
 //! `cargo xtask windows build` and `cargo xtask windows check`: the programs for Windows, made and checked on any machine.
 
 mod debian;
+mod resources;
 mod standard;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Result, bail};
@@ -81,6 +82,14 @@ pub fn check(target: &str) -> Result<()> {
         command.args(["--package", package]);
     }
     process::run(command.args(["--keep-going", "--", "-D", "warnings"]))
+}
+
+/// Whether the program's file carries the manifest and the version that it must.
+///
+/// # Errors
+/// It does not, or cannot be read.
+pub fn check_resources(program: &Path) -> Result<()> {
+    resources::check(program, env!("CARGO_PKG_VERSION"))
 }
 
 /// Why this machine cannot build or check, if so: the tests then count as skipped.
