@@ -9,8 +9,8 @@ use windows_sys::Win32::Foundation::{ERROR_INSUFFICIENT_BUFFER, HANDLE};
 use windows_sys::Win32::Security::{
     ACL, CreateRestrictedToken, GetTokenInformation, LUID_AND_ATTRIBUTES, SID_AND_ATTRIBUTES,
     SetTokenInformation, TOKEN_ADJUST_DEFAULT, TOKEN_ASSIGN_PRIMARY, TOKEN_DEFAULT_DACL, TOKEN_DUPLICATE,
-    TOKEN_GROUPS, TOKEN_INFORMATION_CLASS, TOKEN_MANDATORY_LABEL, TOKEN_PRIVILEGES, TOKEN_QUERY,
-    TokenDefaultDacl, TokenIntegrityLevel, TokenPrivileges, TokenRestrictedSids,
+    TOKEN_GROUPS, TOKEN_INFORMATION_CLASS, TOKEN_MANDATORY_LABEL, TOKEN_PRIVILEGES, TOKEN_QUERY, TOKEN_USER,
+    TokenDefaultDacl, TokenIntegrityLevel, TokenPrivileges, TokenRestrictedSids, TokenUser,
 };
 use windows_sys::Win32::System::SystemServices::SE_GROUP_INTEGRITY;
 use windows_sys::Win32::System::Threading::{GetCurrentProcess, OpenProcessToken};
@@ -118,6 +118,18 @@ impl Token {
             list.iter().filter_map(|entry| read(entry.Sid)).collect()
         };
         Ok(sids)
+    }
+
+    /// TokenUser.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn user(&self) -> Result<Sid, Win32Error> {
+        let words = self.get("GetTokenInformation(TokenUser)", TokenUser)?;
+        // SAFETY: the call wrote this structure at the start; its pointer leads into the same buffer.
+        let sid = unsafe { read((*words.as_ptr().cast::<TOKEN_USER>()).User.Sid) };
+        // ERROR_INVALID_SID
+        sid.ok_or_else(|| Win32Error::of("GetTokenInformation(TokenUser)", 1337))
     }
 
     /// How many privileges the token has, enabled or not.
