@@ -29,6 +29,7 @@ mod placeholders;
 mod reads;
 pub mod refuse;
 pub mod rules;
+pub mod schema;
 pub mod sid_text;
 mod sids;
 mod text;

@@ -160,7 +160,7 @@ fn on_the_way(path: &WinPath, facts: &Facts, tree: &Tree) -> Option<Refusal> {
     .or_else(|| {
         let profile = &facts.folders.profile;
         let inside = path.below(profile)?;
-        let is_app_data = inside.len() == 1 && inside[0].eq_ignore_ascii_case("AppData");
+        let is_app_data = inside.len() <= 2 && inside.first()?.eq_ignore_ascii_case("AppData");
         is_app_data.then(|| {
             refusal(
                 "root-is-profile",

@@ -86,12 +86,13 @@ fn field_8_drive_and_profile_roots_are_refused() {
         (r"C:\Users\mia", "root-is-profile"),
         (r"c:\users\MIA\.", "root-is-profile"),
         (r"C:\Users\other", "root-is-profile"),
-        (r"C:\Users\mia\AppData", "root-is-profile"),
+        (r"C:\Users\mia\AppData", "root-holds-state"),
+        (r"C:\Users\mia\AppData\Roaming", "root-is-profile"),
         (r"C:\Users\mia\AppData\Local", "root-holds-state"),
         (r"C:\Users\mia\AppData\Local\codex-sandbox\tmp", "root-in-state"),
         (r"C:\Windows\Temp", "root-is-system"),
         (r"C:\PROGRA~1", "root-is-system"),
-        (r"C:\ProgramData", "root-is-system"),
+        (r"C:\ProgramData", "root-holds-state"),
     ] {
         let facts = laptop_at(cwd);
         let plan = planned(&unelevated(), &facts);
