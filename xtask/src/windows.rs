@@ -112,7 +112,7 @@ fn cargo(target: &str, subcommand: &str) -> Result<Command> {
     match standard {
         Standard::Installed => {}
         Standard::Source(sysroot) => {
-            command.args(["-Z", "build-std=std,panic_unwind"]).env("RUSTC_BOOTSTRAP", "1");
+            command.args(["-Z", "build-std=std,panic_abort,panic_unwind"]).env("RUSTC_BOOTSTRAP", "1");
             if let Some(sysroot) = sysroot {
                 // clippy's driver does not ask the compiler where its libraries are.
                 command.env("RUSTC", sysroot.join(standard::WRAPPER)).env("SYSROOT", sysroot);
