@@ -21,6 +21,11 @@ pub struct Lab {
     folder: PathBuf,
 }
 
+/// As whom programs run in the lab: a name, and winlab's options.
+#[cfg(unix)]
+pub const USERS: [(&str, &[&str]); 3] =
+    [("elevated", ELEVATED), ("filtered administrator", FILTERED), ("standard user", STANDARD)];
+
 /// Carries out `lab …`; whether what ran succeeded.
 ///
 /// # Errors
