@@ -38,6 +38,7 @@ pub mod tokens;
 pub mod tree;
 pub mod wanted;
 pub mod words;
+mod worktree;
 
 pub use data::{Tier, WindowsPlan};
 pub use error::PlanError;
@@ -70,7 +71,8 @@ pub fn plan(policy: &Policy, facts: &Facts) -> Result<WindowsPlan, PlanError> {
     if tier == Tier::Elevated {
         tier::names_are_ours(policy, facts)?;
     }
-    let Intent { policy: host, mut roots } = intent::resolve(policy, facts, &tree)?;
+    let Intent { policy: host, mut roots, notices: heard } = intent::resolve(policy, facts, &tree)?;
+    notices.extend(heard);
     let editors = Editors::new(facts);
     let folders = make_folders(&host, tier, facts, &mut tree, &editors);
     let mut sids = Sids::new(facts);
