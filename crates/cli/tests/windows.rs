@@ -135,3 +135,38 @@ fn what_cannot_be_planned_is_an_error_that_says_why() {
         assert!(errors.contains(words), "{errors}");
     }
 }
+
+/// docs/windows-plan.md quotes what the program prints; `…` stands for lines that are left out.
+#[test]
+fn the_page_about_the_plan_quotes_real_runs() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let page = std::fs::read_to_string(root.join("docs/windows-plan.md")).expect("the page is there");
+    let quotes: Vec<&str> = page.split("```\n$ codex-sandbox ").skip(1).collect();
+    assert_eq!(quotes.len(), 3);
+    for quote in quotes {
+        let (quote, _) = quote.split_once("\n```").expect("the quote ends");
+        let mut lines = quote.lines();
+        let arguments: Vec<String> = lines
+            .next()
+            .expect("a command")
+            .split(' ')
+            .map(|word| {
+                if word.starts_with("docs/") {
+                    root.join(word).display().to_string()
+                } else {
+                    word.to_owned()
+                }
+            })
+            .collect();
+        let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+        let output = program(&arguments);
+        let text = String::from_utf8_lossy(&output.stdout);
+        let mut printed = text.lines();
+        for line in lines.filter(|line| *line != "…") {
+            assert!(
+                printed.any(|other| other == line),
+                "{arguments:?} does not print, or not in this order:\n{line}"
+            );
+        }
+    }
+}

@@ -16,7 +16,7 @@ use support::generate::{build, cases, run_elsewhere};
 const SEED: u64 = 20_261_124;
 
 /// Cases of each property, where the environment does not say how many.
-const CASES: u32 = 200;
+const CASES: u32 = 40;
 
 fn config() -> ProptestConfig {
     // The default reads the variables of proptest; what it does not find there is ours.
