@@ -50,7 +50,7 @@ pub enum Error {
     /// The machine, the grants, the program or its environment.
     #[cfg(windows)]
     #[error(transparent)]
-    Windows(#[from] crate::windows::WindowsError),
+    Windows(Box<crate::windows::WindowsError>),
     /// A system call of the launcher.
     #[error("{what}: {source}")]
     Io {
@@ -59,6 +59,13 @@ pub enum Error {
         /// The system's error.
         source: io::Error,
     },
+}
+
+#[cfg(windows)]
+impl From<crate::windows::WindowsError> for Error {
+    fn from(error: crate::windows::WindowsError) -> Self {
+        Self::Windows(Box::new(error))
+    }
 }
 
 fn required(require: Require) -> &'static str {

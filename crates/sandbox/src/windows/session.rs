@@ -1,7 +1,6 @@
 //! The machine and the state database, shared by the commands of a sandbox.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use codex_sandbox_policy::Policy;
@@ -12,7 +11,7 @@ use codex_sandbox_windows::plan::{Facts, WindowsPlan};
 use codex_sandbox_windows::prepare::{Prepared, prepare};
 use codex_sandbox_windows::state::State;
 use codex_sandbox_windows::teardown::{Removed, Scope, teardown};
-use codex_sandbox_windows::win32::WindowsHost;
+use codex_sandbox_windows::win32::{WindowsHost, state_folder};
 
 use super::error::WindowsError;
 
@@ -31,10 +30,8 @@ impl Session {
     /// # Errors
     /// [`WindowsError`] when the machine cannot be described. A database that cannot be read is set aside.
     pub fn open() -> Result<Self, WindowsError> {
-        let host = WindowsHost::new()?;
-        let folder = host.describe()?.folders.state;
-        let state = State::open(&PathBuf::from(folder.to_string()));
-        Ok(Self { host, state, running: AtomicUsize::new(0) })
+        let state = State::open(&state_folder()?);
+        Ok(Self { host: WindowsHost, state, running: AtomicUsize::new(0) })
     }
 
     /// What the user should hear about the state database.
