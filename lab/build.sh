@@ -94,15 +94,18 @@ cp "$here"/winlab "$lab"/winlab
 cc="x86_64-w64-mingw32-gcc -O1 -s -w -municode"; libs="-lole32 -loleaut32 -luuid -lws2_32 -lnetapi32 -lcrypt32 -ladvapi32 -lntdll"
 $cc -o "$lab"/limited.exe "$here"/limited.c $libs
 mkdir -p "$lab"/selftest
-for t in selftest accounts network; do $cc -o "$lab"/selftest/$t.exe "$here"/selftest/$t.c $libs; done
+for t in selftest integrity accounts network; do $cc -o "$lab"/selftest/$t.exe "$here"/selftest/$t.c $libs; done
 
 step template prefix
 "$lab"/winlab --make-template
 du -sh "$lab"
 cd "$lab"; [ -n "${KEEP_WORK:-}" ] || rm -rf "$work"/src "$work"/obj "$work"/deb
-step self test
-for t in selftest accounts network; do
-    timeout -k 1 100 "$lab"/winlab "$lab"/selftest/$t.exe > "$lab"/selftest/$t.log 2>&1 && echo "$t: ok" || echo "$t: FAILED, see $lab/selftest/$t.log"
-done
-timeout -k 1 100 "$lab"/winlab -l "$lab"/selftest/selftest.exe > "$lab"/selftest/limited.log 2>&1 && echo "selftest, not elevated: ok" || echo "selftest, not elevated: FAILED"
+if [ -z "${NO_SELFTEST:-}" ]; then
+    step self test
+    for t in selftest integrity "selftest -l" "integrity -l" "integrity -u" accounts network; do
+        set -- $t
+        WINLAB_TIMEOUT=100 "$lab"/winlab ${2:-} "$lab"/selftest/$1.exe > "$lab/selftest/$1${2:-}.log" 2>&1 && echo "$t: ok" ||
+            echo "$t: FAILED, see $lab/selftest/$1${2:-}.log"
+    done
+fi
 step done

@@ -37,6 +37,7 @@ pub enum Task {
     /// The lab.
     Lab(LabArgs),
     /// A measuring loop, which `bench` runs inside and outside the sandbox.
+    #[cfg(unix)]
     Probe(Vec<String>),
 }
 
@@ -91,6 +92,7 @@ pub fn parse(args: impl Iterator<Item = OsString>) -> Result<Task> {
         "bench" => bench_args(rest).map(Task::Bench),
         "windows" => windows_args(rest).map(Task::Windows),
         "lab" => lab_args(rest).map(Task::Lab),
+        #[cfg(unix)]
         "probe" => Ok(Task::Probe(rest.to_vec())),
         other => bail!("unknown command {other:?}"),
     }

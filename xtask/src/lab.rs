@@ -21,6 +21,11 @@ pub struct Lab {
     folder: PathBuf,
 }
 
+/// As whom programs run in the lab: a name, and winlab's options.
+#[cfg(unix)]
+pub const USERS: [(&str, &[&str]); 3] =
+    [("elevated", ELEVATED), ("filtered administrator", FILTERED), ("standard user", STANDARD)];
+
 /// Carries out `lab …`; whether what ran succeeded.
 ///
 /// # Errors
@@ -32,8 +37,11 @@ pub fn run(wanted: &LabArgs) -> Result<bool> {
     let lab = Lab::ready(wanted.rebuild)?;
     if wanted.command.is_empty() {
         println!("the lab is {}", lab.folder.display());
-        return lab
-            .own_tests(&mut |test, passed| println!("{test}: {}", if passed { "ok" } else { "FAILED" }));
+        return lab.own_tests(&mut |test, passed| {
+            if !passed {
+                println!("FAILED {test}");
+            }
+        });
     }
     let mut command = Command::new(lab.runner());
     Ok(command.args(&wanted.command).status().context("cannot start winlab")?.success())
@@ -84,7 +92,11 @@ impl Lab {
         build.arg(top().join("lab/build.sh")).arg(&self.folder).arg(work);
         // A mirror that does not answer, or a set-up that hangs, must not hang the tests.
         let mut limited = Command::new("timeout");
-        limited.args(["--kill-after=10", "1800"]).arg(build.get_program()).args(build.get_args());
+        limited
+            .env("NO_SELFTEST", "1")
+            .args(["--kill-after=10", "1800"])
+            .arg(build.get_program())
+            .args(build.get_args());
         let mut lines = Vec::new();
         if !process::watch(&mut limited, |line| lines.push(line.to_owned()))? {
             bail!("lab/build.sh failed: {}", lines.last().map_or("no output", String::as_str));
@@ -107,12 +119,26 @@ impl Lab {
                 command.env("WINLAB_WRITE_RESTRICTED", test.write_restricted);
             }
             command.arg(self.folder.join("selftest").join(test.program));
-            let mut last = String::new();
-            let passed = process::watch(&mut command, |line| last = line.to_owned())?;
+            let output =
+                command.output().with_context(|| format!("cannot start `{}`", process::shown(&command)))?;
+            let passed = output.status.success();
+            show(test.name, &String::from_utf8_lossy(&output.stdout), passed);
+            if !passed {
+                println!("{}: {}", output.status, String::from_utf8_lossy(&output.stderr));
+            }
             each(test.name, passed);
             all &= passed;
         }
         Ok(all)
+    }
+}
+
+/// The number of checks; of a run that failed all that did not succeed.
+fn show(name: &str, output: &str, passed: bool) {
+    let (good, rest): (Vec<&str>, Vec<&str>) = output.lines().partition(|line| line.starts_with("ok "));
+    println!("{name}: {} checks succeeded", good.len());
+    if !passed {
+        rest.iter().for_each(|line| println!("{line}"));
     }
 }
 
@@ -126,17 +152,32 @@ struct OwnTest {
     program: &'static str,
 }
 
+const ELEVATED: &[&str] = &[];
+const FILTERED: &[&str] = &["-l"];
+const STANDARD: &[&str] = &["-u"];
+
+/// Each program as every kind of user that matters to it; access also in the stricter reading of "write".
 const OWN_TESTS: &[OwnTest] = &[
-    OwnTest { name: "selftest, elevated", options: &[], write_restricted: "", program: "selftest.exe" },
-    OwnTest {
-        name: "selftest, filtered administrator",
-        options: &["-l"],
-        write_restricted: "",
-        program: "selftest.exe",
-    },
-    OwnTest { name: "accounts", options: &[], write_restricted: "", program: "accounts.exe" },
-    OwnTest { name: "network", options: &[], write_restricted: "", program: "network.exe" },
+    own_test("access, elevated", ELEVATED, "", "selftest.exe"),
+    own_test("access, elevated, strict", ELEVATED, "strict", "selftest.exe"),
+    own_test("access, filtered administrator", FILTERED, "", "selftest.exe"),
+    own_test("access, filtered administrator, strict", FILTERED, "strict", "selftest.exe"),
+    own_test("access, standard user", STANDARD, "", "selftest.exe"),
+    own_test("integrity, elevated", ELEVATED, "", "integrity.exe"),
+    own_test("integrity, filtered administrator", FILTERED, "", "integrity.exe"),
+    own_test("integrity, standard user", STANDARD, "", "integrity.exe"),
+    own_test("accounts", ELEVATED, "", "accounts.exe"),
+    own_test("network", ELEVATED, "", "network.exe"),
 ];
+
+const fn own_test(
+    name: &'static str,
+    options: &'static [&'static str],
+    write_restricted: &'static str,
+    program: &'static str,
+) -> OwnTest {
+    OwnTest { name, options, write_restricted, program }
+}
 
 /// A number for all files of the folder, by name and content. The text for readers does not count.
 fn content(folder: &Path) -> Result<u64> {

@@ -1,6 +1,5 @@
 //! What the machine must have: packages, an ordinary user, cargo's own helpers.
 
-use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 use std::process::Command;
 
@@ -42,8 +41,17 @@ const TEST_PACKAGES: &[(Sign, &str)] = &[
 ];
 
 /// Whether this process is root.
+#[cfg(unix)]
 pub fn is_root() -> bool {
+    use std::os::unix::fs::MetadataExt;
+
     std::fs::metadata("/proc/self").is_ok_and(|of_self| of_self.uid() == 0)
+}
+
+/// There is no root here.
+#[cfg(not(unix))]
+pub const fn is_root() -> bool {
+    false
 }
 
 /// Installs the packages that are missing and makes the ordinary user. What cannot be had is said, and left to the tests

@@ -8,6 +8,7 @@ mod counts;
 mod lab;
 mod machine;
 mod place;
+#[cfg(unix)]
 mod probe;
 mod process;
 mod test;
@@ -34,6 +35,7 @@ fn main() -> ExitCode {
         Task::Bench(wanted) => bench::run(&wanted),
         Task::Windows(wanted) => windows::run(&wanted),
         Task::Lab(wanted) => lab::run(&wanted),
+        #[cfg(unix)]
         Task::Probe(wanted) => probe::run(&wanted).map(|()| true),
     };
     match result {

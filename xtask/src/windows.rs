@@ -1,22 +1,27 @@
 //! `cargo xtask windows build` and `cargo xtask windows check`: the programs for Windows, made and checked on any machine.
 
+#[cfg(unix)]
+mod cross;
+#[cfg(unix)]
 mod debian;
+#[cfg(windows)]
+mod native;
+mod resources;
+#[cfg(unix)]
 mod standard;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+#[cfg(unix)]
 use std::process::Command;
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 
 use crate::args::WindowsArgs;
-use crate::process::{self, find, target, top};
-use standard::Standard;
-
-/// The target whose programs can be linked on Linux, with mingw.
-pub const GNU: &str = "x86_64-pc-windows-gnu";
-
-/// The targets of the programs that are shipped.
-const MSVC: [&str; 2] = ["x86_64-pc-windows-msvc", "aarch64-pc-windows-msvc"];
+use crate::process::{self, top};
+#[cfg(unix)]
+use cross as tools;
+#[cfg(windows)]
+use native as tools;
 
 /// The packages with a program for Windows: package, folder in `crates/`, name of the program.
 const PROGRAMS: [(&str, &str, &str); 3] = [
@@ -25,9 +30,13 @@ const PROGRAMS: [(&str, &str, &str); 3] = [
     ("codex-sandbox-windows-runner", "windows-runner", "codex-command-runner.exe"),
 ];
 
-/// What the packages with programs for Windows are checked with: all that these are made of.
+/// What the programs are made of.
 const LIBRARIES: [&str; 4] =
     ["nt-security", "codex-sandbox-policy", "codex-sandbox-windows", "codex-sandbox"];
+
+/// Whose unit tests ask Windows itself.
+#[cfg(unix)]
+const ON_WINDOWS: [&str; 2] = ["codex-sandbox-windows", "codex-sandbox"];
 
 /// Carries out `windows …`; whether it went well.
 ///
@@ -35,34 +44,30 @@ const LIBRARIES: [&str; 4] =
 /// As [`build`] and [`check`].
 pub fn run(wanted: &WindowsArgs) -> Result<bool> {
     match wanted {
-        WindowsArgs::Build => {
-            for program in build()? {
-                println!("{}", program.display());
-            }
-        }
-        WindowsArgs::Check => MSVC.into_iter().try_for_each(check)?,
+        WindowsArgs::Build => build()?.iter().for_each(|program| println!("{}", program.display())),
+        WindowsArgs::Check => checked_targets().iter().copied().try_for_each(check)?,
     }
     Ok(true)
 }
 
-/// The targets that [`check`] is for.
-pub const fn checked_targets() -> [&'static str; 2] {
-    MSVC
+/// The targets that [`check`] is for: those of the programs that are shipped, as far as `clippy` has not seen them.
+pub const fn checked_targets() -> &'static [&'static str] {
+    tools::CHECKED
 }
 
 /// Builds the programs, optimized, and gives their paths.
 ///
 /// # Errors
-/// The standard library cannot be had ([`reason_against`] tells before), the linker is missing, or the build failed.
+/// The standard library or the linker cannot be had ([`reason_against`] tells before), or the build failed.
 pub fn build() -> Result<Vec<PathBuf>> {
-    let mut command = cargo(GNU, "build")?;
+    let mut command = tools::linking("build")?;
     command.args(["--release", "--bins"]);
     let programs: Vec<_> = PROGRAMS.into_iter().filter(|(_, folder, _)| has_crate(folder)).collect();
     for (package, ..) in &programs {
         command.args(["--package", package]);
     }
     process::run(&mut command)?;
-    let folder = target_folder().join(GNU).join("release");
+    let folder = tools::folder().join("release");
     Ok(programs.into_iter().map(|(_, _, name)| folder.join(name)).collect())
 }
 
@@ -71,7 +76,7 @@ pub fn build() -> Result<Vec<PathBuf>> {
 /// # Errors
 /// The standard library cannot be had, or there is an error or a warning.
 pub fn check(target: &str) -> Result<()> {
-    let mut command = cargo(target, "clippy")?;
+    let mut command = tools::checking(target)?;
     for (package, folder, _) in PROGRAMS {
         if has_crate(folder) {
             command.args(["--package", package]);
@@ -83,48 +88,34 @@ pub fn check(target: &str) -> Result<()> {
     process::run(command.args(["--keep-going", "--", "-D", "warnings"]))
 }
 
-/// Why this machine cannot build or check, if so: the tests then count as skipped.
-pub fn reason_against() -> Option<String> {
-    if let Err(error) = standard::of(GNU) {
-        return Some(format!("{error:#}"));
+/// The unit tests that ask Windows itself, to be run with `runner` in front (see cargo's `target.….runner`).
+///
+/// # Errors
+/// As [`build`].
+#[cfg(unix)]
+pub fn unit_tests(runner: &str) -> Result<Command> {
+    let mut command = tools::linking("test")?;
+    command.env("CARGO_TARGET_X86_64_PC_WINDOWS_GNU_RUNNER", runner).args(["--no-fail-fast", "--lib"]);
+    for package in ON_WINDOWS {
+        command.args(["--package", package]);
     }
-    debian::linker().err().map(|error| format!("{error:#}"))
-}
-
-/// `cargo SUBCOMMAND` for the target, with a standard library for it.
-fn cargo(target: &str, subcommand: &str) -> Result<Command> {
-    if target == GNU {
-        debian::linker()?;
-    }
-    let standard = standard::of(target)?;
-    let mut command = process::cargo();
-    // Build scripts look at what `standard` sets, so that ordinary builds must not share their results.
-    command.env("CARGO_TARGET_DIR", target_folder()).args([subcommand, "--locked", "--target", target]);
-    match standard {
-        Standard::Installed => {}
-        Standard::Source(sysroot) => {
-            command.args(["-Z", "build-std=std,panic_unwind"]).env("RUSTC_BOOTSTRAP", "1");
-            if let Some(sysroot) = sysroot {
-                // clippy's driver does not ask the compiler where its libraries are.
-                command.env("RUSTC", sysroot.join(standard::WRAPPER)).env("SYSROOT", sysroot);
-            }
-        }
-    }
+    command.args(["--", "--show-output"]);
     Ok(command)
 }
 
-fn target_folder() -> PathBuf {
-    target().join("windows")
+/// Whether the program's file carries the manifest and the version that it must.
+///
+/// # Errors
+/// It does not, or cannot be read.
+pub fn check_resources(program: &Path) -> Result<()> {
+    resources::check(program, env!("CARGO_PKG_VERSION"))
+}
+
+/// Why this machine cannot build or check, if so: the tests then count as skipped.
+pub fn reason_against() -> Option<String> {
+    tools::reason_against()
 }
 
 fn has_crate(folder: &str) -> bool {
     top().join("crates").join(folder).join("Cargo.toml").is_file()
-}
-
-/// The program's path, or why it is missing.
-fn need(program: &str, package: &str) -> Result<PathBuf> {
-    match find(program) {
-        Some(path) => Ok(path),
-        None => bail!("{program} is not installed (Debian's package {package})"),
-    }
 }

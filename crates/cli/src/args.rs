@@ -36,8 +36,14 @@ pub enum Command {
         after_help = "Exit code: 0 all is well, 1 something is weaker than it could be, or an attempt escaped."
     )]
     Doctor(DoctorArgs),
-    /// Remove the private temporary folders that runs have used
+    /// Remove what runs leave on purpose: private temporary folders, on Windows also every grant
     Teardown(TeardownArgs),
+    /// Take back what runs were granted in one folder
+    #[cfg(windows)]
+    Revoke(RevokeArgs),
+    /// Show what stands on this machine because of runs
+    #[cfg(windows)]
+    Status(StatusArgs),
     /// Print a completion script for a shell
     Completions {
         /// The shell
@@ -46,6 +52,7 @@ pub enum Command {
     /// Print the man page
     Man,
     /// Make one escape attempt; doctor --attack starts this inside the sandbox
+    #[cfg(target_os = "linux")]
     #[command(hide = true)]
     Attack(AttackArgs),
 }
@@ -59,7 +66,13 @@ impl Command {
             Self::Explain(args) => args.json,
             Self::Doctor(args) => args.json,
             Self::Teardown(args) => args.json,
-            Self::Completions { .. } | Self::Man | Self::Attack(_) => false,
+            #[cfg(windows)]
+            Self::Revoke(args) => args.json,
+            #[cfg(windows)]
+            Self::Status(args) => args.json,
+            #[cfg(target_os = "linux")]
+            Self::Attack(_) => false,
+            Self::Completions { .. } | Self::Man => false,
         }
     }
 }
@@ -114,7 +127,7 @@ pub struct RunArgs {
     /// Start from an empty environment
     #[arg(long)]
     pub clear_env: bool,
-    /// Refuse to run unless all of the policy is enforced
+    /// Refuse to run unless so much of the policy is enforced
     #[arg(long, value_name = "HOW MUCH")]
     pub require: Option<Requirement>,
     /// Do not print notices
@@ -133,6 +146,23 @@ pub struct RunArgs {
 pub enum Requirement {
     /// All of the policy
     Full,
+    /// What it says about the network
+    Network,
+    /// That nothing outside the writable folders is deleted or renamed
+    Deletion,
+}
+
+impl RunArgs {
+    /// What `--require` says.
+    pub fn requirement(&self) -> codex_sandbox::Require {
+        use codex_sandbox::Require;
+        match self.require {
+            None => Require::Best,
+            Some(Requirement::Full) => Require::Full,
+            Some(Requirement::Network) => Require::Network,
+            Some(Requirement::Deletion) => Require::Deletion,
+        }
+    }
 }
 
 /// The operating system that a question is about.
@@ -204,6 +234,7 @@ pub struct DoctorArgs {
 }
 
 /// `attack`.
+#[cfg(target_os = "linux")]
 #[derive(Debug, Args)]
 pub struct AttackArgs {
     /// The attempt
@@ -224,6 +255,30 @@ pub struct TeardownArgs {
     /// Only show what would be removed
     #[arg(long)]
     pub dry_run: bool,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `revoke`.
+#[cfg(windows)]
+#[derive(Debug, Args)]
+pub struct RevokeArgs {
+    /// The folder
+    #[arg(value_name = "DIR")]
+    pub folder: PathBuf,
+    /// Only show what would be removed
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `status`.
+#[cfg(windows)]
+#[derive(Debug, Args)]
+pub struct StatusArgs {
     /// Print JSON
     #[arg(long)]
     pub json: bool,

@@ -32,7 +32,7 @@ impl Intent {
     /// Whether a configuration file that was read lies where the policy lets commands write: then a command would choose
     /// what the next one may do.
     pub fn check_files(&self, sandbox: &Sandbox) -> Result<(), Failure> {
-        let roots: Vec<PathBuf> = sandbox.resolved().roots.iter().map(|root| root.path.clone()).collect();
+        let roots = writable(sandbox);
         for file in &self.files {
             if let Some(folder) = reached_through(file, &roots, &HostPaths) {
                 let origin = Origin::File { path: file.clone(), line: 1 };
@@ -52,6 +52,20 @@ impl Intent {
             None => builder,
         }
     }
+}
+
+/// The folders in which commands may write.
+#[cfg(target_os = "linux")]
+fn writable(sandbox: &Sandbox) -> Vec<PathBuf> {
+    sandbox.resolved().roots.iter().map(|root| root.path.clone()).collect()
+}
+
+/// The folders in which commands may write, as the system spells them when it resolves a path.
+#[cfg(windows)]
+fn writable(sandbox: &Sandbox) -> Vec<PathBuf> {
+    let codex_sandbox::Plan::Windows(plan) = sandbox.plan() else { return Vec::new() };
+    let roots = plan.policy.roots.iter().map(|root| PathBuf::from(root.to_string()));
+    roots.map(|root| std::fs::canonicalize(&root).unwrap_or(root)).collect()
 }
 
 /// Reads everything that the policy is made of; later wins.
@@ -82,10 +96,21 @@ fn place(args: &PolicyArgs) -> Result<Place, Failure> {
         (Some(dir), Err(_)) if dir.is_absolute() => dir.clone(),
         (_, here) => here.map_err(unusable)?,
     };
-    let home = std::env::var_os("HOME").map(PathBuf::from).filter(|home| home.is_absolute());
+    let home = home().filter(|home| home.is_absolute());
     let state = codex_sandbox::state_dir(std::env::var_os("XDG_CACHE_HOME"), home.as_deref());
     let config = codex_sandbox::config_file(home.as_deref()).map(|file| cwd.join(file));
     Ok(Place { cwd, home, tmpdir: None, state, config })
+}
+
+#[cfg(not(windows))]
+fn home() -> Option<PathBuf> {
+    std::env::var_os("HOME").map(PathBuf::from)
+}
+
+/// The profile. HOME, which git-bash sets, is not looked at by other programs.
+#[cfg(windows)]
+fn home() -> Option<PathBuf> {
+    std::env::home_dir()
 }
 
 /// `$CODEX_HOME/config.toml`, `~/.codex/config.toml`. One that the workspace holds is not trusted, and passed over.

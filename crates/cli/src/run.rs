@@ -5,9 +5,9 @@ use std::io::Write;
 use std::os::unix::ffi::OsStrExt;
 use std::process::ExitCode;
 
-use codex_sandbox::{Command, Enforcement, Exit, HeldSignals, Outcome, Require, Strength};
+use codex_sandbox::{Command, Enforcement, Exit, HeldSignals, Outcome, Strength};
 
-use crate::args::{Requirement, RunArgs};
+use crate::args::RunArgs;
 use crate::config;
 use crate::failure::Failure;
 
@@ -15,8 +15,7 @@ use crate::failure::Failure;
 pub fn run(args: &RunArgs) -> Result<ExitCode, Failure> {
     let env = environment(&args.env)?;
     let intent = config::read(&args.policy)?;
-    let require = if args.require == Some(Requirement::Full) { Require::Full } else { Require::Best };
-    let sandbox = intent.builder().require(require).build()?;
+    let sandbox = intent.builder().require(args.requirement()).build()?;
     intent.check_files(&sandbox)?;
     let Some((program, rest)) = args.command.split_first() else {
         return Err(Failure::Argument("no command after `--`".to_owned()));

@@ -1,4 +1,4 @@
-//! `plan` and `explain` for a Windows host that a file describes.
+//! `plan` and `explain` for a Windows host: one that a file describes, or on Windows this machine.
 
 use std::io::Write;
 use std::path::Path;
@@ -20,6 +20,7 @@ const MAX_FACTS: u64 = 64 * 1024 * 1024;
 pub fn is_asked(host: &HostArgs) -> Result<bool, Failure> {
     match (host.os, &host.facts) {
         (Some(Os::Windows), Some(_)) => Ok(true),
+        (Some(Os::Windows), None) if cfg!(windows) => Ok(false),
         (Some(Os::Windows), None) => Err(Failure::Argument(
             "--os windows: describe the host with --facts FILE (docs/examples has some)".to_owned(),
         )),
@@ -81,6 +82,10 @@ pub fn explain(args: &ExplainArgs) -> Result<ExitCode, Failure> {
 }
 
 fn prepare(host: &HostArgs, policy: &PolicyArgs) -> Result<(Facts, WindowsPlan), Failure> {
+    #[cfg(windows)]
+    if !is_asked(host)? {
+        return crate::on_windows::plan::of_this_machine(policy);
+    }
     let path = host.facts.as_deref().unwrap_or(Path::new(""));
     let facts = read_facts(path)?;
     let intent = config::read(policy)?;

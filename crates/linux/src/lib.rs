@@ -19,7 +19,6 @@ pub mod error;
 mod landlock;
 #[cfg(target_os = "linux")]
 mod native;
-#[cfg(target_os = "linux")]
 pub mod paths;
 #[cfg(target_os = "linux")]
 pub mod probe;

@@ -8,9 +8,10 @@ use std::path::PathBuf;
 use codex_sandbox_linux::error::RunError;
 use codex_sandbox_linux::run::{self, CommandSpec, Stream};
 
-use crate::child::{Child, Outcome, Output, Process};
+use crate::child::{Child, Process};
 use crate::enforcement::Enforcement;
 use crate::error::Error;
+use crate::outcome::{Outcome, Output};
 use crate::sandbox::Sandbox;
 
 /// What one of a command's standard streams is connected to.

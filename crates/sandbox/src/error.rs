@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use codex_sandbox_policy::error::PolicyError;
 
-use crate::enforcement::Enforcement;
+use crate::enforcement::{Enforcement, Gap, Require};
 
 /// Why a command could not be run in the sandbox.
 #[derive(Debug, thiserror::Error)]
@@ -20,8 +20,10 @@ pub enum Error {
         why: String,
     },
     /// Less would be enforced than was required.
-    #[error("full enforcement is required, and here it would be less: {}", gaps(enforcement))]
+    #[error("{} is required, and here it would be less: {}", required(*.require), gaps(*.require, enforcement))]
     TooWeak {
+        /// What was required.
+        require: Require,
         /// What would be enforced.
         enforcement: Enforcement,
     },
@@ -45,6 +47,10 @@ pub enum Error {
     #[cfg(target_os = "linux")]
     #[error(transparent)]
     Run(#[from] codex_sandbox_linux::error::RunError),
+    /// The machine, the grants, the program or its environment.
+    #[cfg(windows)]
+    #[error(transparent)]
+    Windows(Box<crate::windows::WindowsError>),
     /// A system call of the launcher.
     #[error("{what}: {source}")]
     Io {
@@ -55,11 +61,35 @@ pub enum Error {
     },
 }
 
-fn gaps(enforcement: &Enforcement) -> String {
+#[cfg(windows)]
+impl From<crate::windows::WindowsError> for Error {
+    fn from(error: crate::windows::WindowsError) -> Self {
+        Self::Windows(Box::new(error))
+    }
+}
+
+fn required(require: Require) -> &'static str {
+    match require {
+        Require::Best | Require::Full => "full enforcement",
+        Require::Network => "enforcement of the network rules",
+        Require::Deletion => "protection from deletion",
+    }
+}
+
+/// The gaps that stand against what was required.
+fn counting(require: Require, enforcement: &Enforcement) -> impl Iterator<Item = &Gap> {
+    enforcement.gaps.iter().filter(move |gap| match require {
+        Require::Best | Require::Full => true,
+        Require::Network => gap.code == "network",
+        Require::Deletion => gap.code == "deletion-outside",
+    })
+}
+
+fn gaps(require: Require, enforcement: &Enforcement) -> String {
     if enforcement.gaps.is_empty() {
         return "the policy asks for no sandbox (danger-full-access)".to_owned();
     }
-    enforcement.gaps.iter().map(|gap| gap.what.as_str()).collect::<Vec<_>>().join("; ")
+    counting(require, enforcement).map(|gap| gap.what.as_str()).collect::<Vec<_>>().join("; ")
 }
 
 impl Error {
@@ -73,6 +103,8 @@ impl Error {
             Self::State { .. } => "run.state-folder",
             #[cfg(target_os = "linux")]
             Self::Run(error) => run::code(error),
+            #[cfg(windows)]
+            Self::Windows(error) => error.code,
             Self::Io { .. } => "run.system",
         }
     }
@@ -85,6 +117,8 @@ impl Error {
             Self::WorkingDirectory { .. } | Self::State { .. } | Self::Io { .. } => "prepare",
             #[cfg(target_os = "linux")]
             Self::Run(error) => run::stage(error),
+            #[cfg(windows)]
+            Self::Windows(error) => error.stage,
         }
     }
 
@@ -95,6 +129,8 @@ impl Error {
             Self::WorkingDirectory { path, .. } | Self::State { path, .. } => Some(path),
             #[cfg(target_os = "linux")]
             Self::Run(error) => run::object(error),
+            #[cfg(windows)]
+            Self::Windows(error) => error.object.as_deref(),
             _ => None,
         }
     }
@@ -108,6 +144,8 @@ impl Error {
             }
             #[cfg(target_os = "linux")]
             Self::Run(error) => run::os_error(error),
+            #[cfg(windows)]
+            Self::Windows(error) => error.system.as_ref(),
             _ => None,
         }
     }
@@ -119,10 +157,10 @@ impl Error {
             Self::NothingToEnforceWith { .. } => {
                 "`codex-sandbox doctor` shows what this machine offers and what to change".to_owned()
             }
-            Self::TooWeak { enforcement } => {
-                let remedies: Vec<&str> = enforcement.gaps.iter().map(|gap| gap.remedy.as_str()).collect();
-                let mut remedies: Vec<String> = remedies.into_iter().map(str::to_owned).collect();
-                remedies.push("leave out `--require full`".to_owned());
+            Self::TooWeak { require, enforcement } => {
+                let mut remedies: Vec<String> =
+                    counting(*require, enforcement).map(|gap| gap.remedy.clone()).collect();
+                remedies.push("leave out `--require`".to_owned());
                 remedies.join("; or ")
             }
             Self::WorkingDirectory { .. } => {
@@ -131,6 +169,8 @@ impl Error {
             Self::State { .. } => "set XDG_CACHE_HOME to a folder of your own that can be written".to_owned(),
             #[cfg(target_os = "linux")]
             Self::Run(error) => run::remedy(error),
+            #[cfg(windows)]
+            Self::Windows(error) => error.remedy.clone(),
             Self::Io { .. } => "try again; `codex-sandbox doctor` shows what this machine offers".to_owned(),
         }
     }
@@ -142,6 +182,8 @@ impl Error {
             Self::Run(codex_sandbox_linux::error::RunError::NotFound { .. }) => 127,
             #[cfg(target_os = "linux")]
             Self::Run(codex_sandbox_linux::error::RunError::NotExecutable { .. }) => 126,
+            #[cfg(windows)]
+            Self::Windows(error) => error.exit_code(),
             _ => 125,
         }
     }

@@ -23,21 +23,27 @@ mod child;
 mod command;
 mod enforcement;
 mod error;
+mod outcome;
 #[cfg(target_os = "linux")]
 mod sandbox;
 mod state;
+#[cfg(windows)]
+pub mod windows;
 
 #[cfg(target_os = "linux")]
-pub use child::{Child, Exit, Outcome, Output};
+pub use child::Child;
 pub use codex_sandbox_policy as policy;
 pub use codex_sandbox_policy::{Access, GitMode, Limits, Mode, PathRules, Policy, Resolved, Rule, Verdict};
 #[cfg(target_os = "linux")]
 pub use command::{Command, Stdio};
-pub use enforcement::{Backend, Enforcement, Gap, Strength};
+pub use enforcement::{Backend, Enforcement, Gap, Require, Strength};
 pub use error::Error;
+pub use outcome::{Exit, Outcome, Output};
 #[cfg(target_os = "linux")]
-pub use sandbox::{Builder, Plan, Require, Sandbox};
+pub use sandbox::{Builder, Plan, Sandbox};
 pub use state::{config_file, private_folders, remove_private_folder, state_dir};
+#[cfg(windows)]
+pub use windows::{Builder, Child, Command, Plan, Sandbox, Stdio};
 
 #[cfg(target_os = "linux")]
 pub use codex_sandbox_linux::run::HeldSignals;

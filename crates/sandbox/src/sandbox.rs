@@ -9,18 +9,8 @@ use codex_sandbox_policy::rules::PathRules;
 use codex_sandbox_policy::{Mode, Policy, Resolved};
 
 use crate::command::Command;
-use crate::enforcement::{Enforcement, Strength};
+use crate::enforcement::{Enforcement, Require};
 use crate::error::Error;
-
-/// How much must be enforced for a command to run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Require {
-    /// The best that the machine can do, never nothing; the outcome says how much it was.
-    #[default]
-    Best,
-    /// All of the policy, or no run.
-    Full,
-}
 
 /// What would be done: plain data.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -128,10 +118,7 @@ impl Sandbox {
     }
 
     pub(crate) fn check_strength(&self, enforcement: &Enforcement) -> Result<(), Error> {
-        if self.require == Require::Full && enforcement.strength != Strength::Full {
-            return Err(Error::TooWeak { enforcement: enforcement.clone() });
-        }
-        Ok(())
+        enforcement.meets(self.require)
     }
 }
 

@@ -39,7 +39,7 @@ pub fn apply<H: Host>(
     state: &State,
     progress: &dyn Progress,
 ) -> Result<Applied, GrantError> {
-    let unfinished = unfinished(plan, state)?;
+    let unfinished = state.unfinished()?;
     if !changes_anything(plan) && unfinished.is_empty() {
         return Ok(Applied::default());
     }
@@ -76,14 +76,6 @@ pub fn changes_anything(plan: &WindowsPlan) -> bool {
         || plan.labels.iter().any(|label| label.change != Change::Keep)
 }
 
-/// Trees of this plan's roots whose walk was begun once and not finished.
-fn unfinished(plan: &WindowsPlan, state: &State) -> Result<Vec<WinPath>, GrantError> {
-    let roots: Vec<&WinPath> = granted(plan).collect();
-    let mut unfinished = state.unfinished()?;
-    unfinished.retain(|path| roots.iter().any(|root| path.is_in(root)));
-    Ok(unfinished)
-}
-
 fn granted(plan: &WindowsPlan) -> impl Iterator<Item = &WinPath> {
     let granted = plan.roots.iter().filter(|root| root.state == RootState::Granted);
     granted.filter_map(|root| root.path.as_ref())
@@ -93,7 +85,11 @@ fn granted(plan: &WindowsPlan) -> impl Iterator<Item = &WinPath> {
 fn note_sids<H: Host>(plan: &WindowsPlan, host: &H, state: &State) -> Result<(), GrantError> {
     let known = |sid: &crate::plan::data::WriteSidPlan| KnownSid {
         sid: WriteSid { root: sid.root.clone(), variant: sid.variant.clone(), sid: sid.sid },
-        file_id: host.open(&sid.root, AccessMask::NONE).and_then(|root| host.info(&root)).map(|info| info.id).ok(),
+        file_id: host
+            .open(&sid.root, AccessMask::NONE)
+            .and_then(|root| host.info(&root))
+            .map(|info| info.id)
+            .ok(),
         retired: false,
     };
     let new: Vec<KnownSid> = plan.write_sids.iter().filter(|sid| sid.new).map(known).collect();
@@ -133,8 +129,7 @@ fn make_placeholder<H: Host>(
     host: &H,
     state: &State,
 ) -> Result<(), GrantError> {
-    let is_missing =
-        |at: &WinPath| host.open(at, AccessMask::NONE).is_err_and(|error| error.is_not_found());
+    let is_missing = |at: &WinPath| host.open(at, AccessMask::NONE).is_err_and(|error| error.is_not_found());
     let mut missing: Vec<WinPath> = path.ancestors().skip(1).take_while(is_missing).collect();
     missing.reverse();
     let folders = missing.into_iter().map(|at| (at, NodeKind::Folder));
@@ -194,8 +189,7 @@ fn note<H: Host>(
         }
         let (add, mut remove) = target.records(path, NodeKind::Folder);
         let going = target.removing().iter().cloned().map(What::Ace);
-        let going =
-            going.map(|what| Record { path: path.clone(), file_id: None, what, removing: true });
+        let going = going.map(|what| Record { path: path.clone(), file_id: None, what, removing: true });
         noted.removing.extend(going);
         if add.is_empty() && remove.is_empty() {
             continue;
@@ -205,22 +199,35 @@ fn note<H: Host>(
         if kind == NodeKind::File {
             remove = more;
         }
-        let is_known = |record: &Record| {
-            journal.iter().any(|known| known.path == *path && known.what == record.what)
-        };
+        let is_known =
+            |record: &Record| journal.iter().any(|known| known.path == *path && known.what == record.what);
         // What somebody else put there meanwhile is not ours to take away.
         let is_there = |record: &Record| match &record.what {
             What::Ace(ace) => present.contains(ace),
             What::Label { .. } => false,
         };
         let new = add.into_iter().filter(|record| is_known(record) || !is_there(record));
-        adding.extend(new.map(|record| Record { file_id: Some(id), ..record }));
+        adding.extend(new.map(|record| Record {
+            what: first_replaced(record.what, path, journal),
+            file_id: Some(id),
+            ..record
+        }));
         noted.removing.extend(remove.into_iter().map(|record| Record { file_id: Some(id), ..record }));
     }
     state.begin_walks(&noted.walks)?;
     state.note(&adding)?;
     state.note_removing(&noted.removing)?;
     Ok(noted)
+}
+
+/// A label that takes the place of one of ours goes back to what ours took the place of.
+fn first_replaced(what: What, path: &WinPath, journal: &[Record]) -> What {
+    let What::Label { label, replaces: Some(present) } = what else { return what };
+    let ours = journal.iter().filter(|record| record.path == *path).find_map(|record| match &record.what {
+        What::Label { label, replaces } if *label == present => Some(replaces.clone()),
+        _ => None,
+    });
+    What::Label { label, replaces: ours.unwrap_or(Some(present)) }
 }
 
 type Present = (NodeKind, crate::host::FileId, Vec<nt_security::Ace>);
@@ -272,7 +279,8 @@ fn degraded<H: Host>(plan: &WindowsPlan, host: &H, applied: &Applied) -> Result<
     }
     let user = host.describe()?.user.sid.0;
     for root in granted(plan) {
-        let refused = applied.refused.iter().find(|refused| WinPath::absolute(&refused.path).as_ref() == Ok(root));
+        let refused =
+            applied.refused.iter().find(|refused| WinPath::absolute(&refused.path).as_ref() == Ok(root));
         let sid = plan.write_sids.iter().find(|sid| sid.root == *root);
         if let (Some(Refused { error, .. }), Some(sid)) = (refused, sid) {
             let (root, error) = (root.clone(), error.clone());

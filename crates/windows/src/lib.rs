@@ -2,11 +2,13 @@
 #![deny(unsafe_code)]
 
 pub mod explain;
+pub mod gather;
 pub mod grants;
 pub mod host;
 pub mod launch;
 pub mod memory;
 pub mod plan;
+pub mod prepare;
 pub mod prove;
 pub mod state;
 pub mod teardown;

@@ -13,6 +13,7 @@ pub mod apply;
 mod capable;
 pub mod context;
 pub mod data;
+mod deny_read;
 mod error;
 pub mod facts;
 mod gaps;
@@ -28,6 +29,7 @@ mod placeholders;
 mod reads;
 pub mod refuse;
 pub mod rules;
+pub mod schema;
 pub mod sid_text;
 mod sids;
 mod text;
@@ -36,6 +38,7 @@ pub mod tokens;
 pub mod tree;
 pub mod wanted;
 pub mod words;
+mod worktree;
 
 pub use data::{Tier, WindowsPlan};
 pub use error::PlanError;
@@ -68,7 +71,8 @@ pub fn plan(policy: &Policy, facts: &Facts) -> Result<WindowsPlan, PlanError> {
     if tier == Tier::Elevated {
         tier::names_are_ours(policy, facts)?;
     }
-    let Intent { policy: host, mut roots } = intent::resolve(policy, facts, &tree)?;
+    let Intent { policy: host, mut roots, notices: heard } = intent::resolve(policy, facts, &tree)?;
+    notices.extend(heard);
     let editors = Editors::new(facts);
     let folders = make_folders(&host, tier, facts, &mut tree, &editors);
     let mut sids = Sids::new(facts);
@@ -258,8 +262,7 @@ fn assemble(context: &Context<'_>, parts: Parts<'_>) -> Result<WindowsPlan, Plan
     gaps.extend(open.gaps());
     stricter.extend(open.limit());
     aces.extend(open.aces);
-    let after = changed(&context.tree, &context.editors, &aces, &grants.labels, &grants.skipped);
-    deny_read_holds(context, &after)?;
+    deny_read::holds(context, &aces, &grants.labels, &grants.skipped)?;
     let mut write_sids = parts.write_sids;
     write_sids.push(parts.marker);
     let policy = parts.policy;
@@ -344,38 +347,6 @@ pub fn changed(
             skip,
         }
     })
-}
-
-/// A deny-read path that cannot be kept from the command is an error: it fails closed (field report 23).
-fn deny_read_holds(context: &Context<'_>, after: &Tree) -> Result<(), PlanError> {
-    let denied = context.policy.deny_read.iter().flat_map(|denied| after.within(&denied.path));
-    for (path, node) in denied.filter(|(path, node)| !context.is_readable(path) && !node.kind.is_link()) {
-        let label = node.descriptor.label();
-        let by_label = context.labels
-            && label.level >= nt_security::token::integrity::MEDIUM
-            && label.policy.contains(nt_security::LabelPolicy::NO_READ_UP);
-        let read = nt_security::AccessMask::FILE_READ_DATA;
-        let plain = open::plain_token(context);
-        let made_in_it = inherit::created(&node.descriptor, facts::NodeKind::File, &context.baseline);
-        let by_dacl = context.tier == Tier::Elevated
-            && !apply::allows(&plain, &node.descriptor, read)
-            && (!node.is_folder() || !apply::allows(&plain, &made_in_it, read));
-        // What the facts do not list in a folder is read through it, whether or not it can be listed.
-        let user_reads = apply::allows(&context.baseline, &node.descriptor, read)
-            || node.is_folder() && apply::allows(&context.baseline, &made_in_it, read);
-        let account_reads = context.tier == Tier::Elevated
-            && (apply::allows(&plain, &node.descriptor, read)
-                || node.is_folder() && apply::allows(&plain, &made_in_it, read));
-        if !by_label && !by_dacl && (user_reads || account_reads) {
-            return Err(PlanError::DenyRead {
-                path: path.clone(),
-                reason: "neither its label nor its DACL can be set so that the command is kept out"
-                    .to_owned(),
-                remedy: "get WRITE_OWNER on it, or use the elevated tier".to_owned(),
-            });
-        }
-    }
-    Ok(())
 }
 
 /// What is made before anything else: the tree of the host with the plan's folders and placeholders.

@@ -21,7 +21,7 @@ mod sids;
 pub use error::StateError;
 pub use journal::{Made, MadeKind, Record, What};
 pub use originals::Original;
-pub use roots::{Interesting, Verified};
+pub use roots::Verified;
 pub use sids::KnownSid;
 
 /// The version of the tables; a file of another version is set aside.
@@ -46,8 +46,8 @@ const SCHEMA: &str = "
     CREATE TABLE originals (
         file_id TEXT PRIMARY KEY, path TEXT NOT NULL, key TEXT NOT NULL, before BLOB NOT NULL, after BLOB NOT NULL);
     CREATE TABLE roots (
-        file_id TEXT PRIMARY KEY, path TEXT NOT NULL, key TEXT NOT NULL, hash TEXT NOT NULL, nodes TEXT NOT NULL,
-        looked INTEGER NOT NULL);
+        file_id TEXT NOT NULL, policy TEXT NOT NULL, path TEXT NOT NULL, key TEXT NOT NULL, hash TEXT NOT NULL,
+        nodes TEXT NOT NULL, looked INTEGER NOT NULL, PRIMARY KEY (file_id, policy));
     CREATE TABLE unfinished (key TEXT PRIMARY KEY, path TEXT NOT NULL);
     CREATE TABLE active (pid INTEGER NOT NULL, created INTEGER NOT NULL, needs TEXT NOT NULL);
 ";

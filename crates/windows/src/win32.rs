@@ -3,12 +3,32 @@
 //! It makes no decisions: convert, call, check, name the failure.
 #![allow(unsafe_code, reason = "this is where the system is called")]
 
+pub mod console;
+mod descriptors;
+mod desktop;
 pub mod error;
+mod facts;
+mod files;
 pub mod handle;
+mod host;
+mod job;
+mod kinds;
+pub mod launch;
+mod listing;
+mod process;
+pub mod programs;
+pub mod running;
+mod security;
 pub mod sid;
+mod token;
+mod token_facts;
+mod volumes;
 pub mod wide;
 
 pub use error::Win32Error;
+pub use facts::state_folder;
+pub use files::FileHandle;
 pub use handle::Handle;
+pub use host::WindowsHost;
 pub use sid::SidBuffer;
 pub use wide::WideString;

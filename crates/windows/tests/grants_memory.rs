@@ -34,7 +34,8 @@ fn shown(descriptor: &SecurityDescriptor) -> String {
 
 fn differences(left: &Snapshot, right: &Snapshot) -> Vec<String> {
     let paths = left.keys().chain(right.keys().filter(|path| !left.contains_key(*path)));
-    let text = |of: Option<&(NodeKind, SecurityDescriptor)>| of.map_or("nothing".to_owned(), |(_, sd)| shown(sd));
+    let text =
+        |of: Option<&(NodeKind, SecurityDescriptor)>| of.map_or("nothing".to_owned(), |(_, sd)| shown(sd));
     paths
         .filter(|path| text(left.get(*path)) != text(right.get(*path)))
         .map(|path| format!("{path}\n  left  {}\n  right {}", text(left.get(path)), text(right.get(path))))

@@ -180,6 +180,7 @@ fn roots_and_what_was_made_are_remembered_by_path_and_id() {
     let state = State::in_memory().unwrap();
     let verified = |file, at: &str| Verified {
         file_id: FileId { volume: 7, file },
+        policy: "p".to_owned(),
         path: path(at),
         hash: "h".to_owned(),
         nodes: Vec::new(),
@@ -190,7 +191,7 @@ fn roots_and_what_was_made_are_remembered_by_path_and_id() {
     }
     state.unverify(&path(r"C:\w\sub\x")).unwrap();
     let left: Vec<bool> =
-        (1..=3).map(|file| state.verified(FileId { volume: 7, file }).unwrap().is_some()).collect();
+        (1..=3).map(|file| state.verified(FileId { volume: 7, file }, "p").unwrap().is_some()).collect();
     assert_eq!(left, [false, false, true]);
     let made = Made { path: path(r"C:\w\.codex"), kind: MadeKind::Folder, file_id: None };
     state.note_made(&made).unwrap();

@@ -28,6 +28,30 @@ pub fn run(tally: &mut Tally) -> Result<()> {
             tally.fail(format!("lab: {test}"));
         }
     })?;
+    unit_tests(&lab, tally)?;
+    program_tests(&lab, tally)
+}
+
+/// The unit tests of what calls Windows, as each kind of user.
+#[cfg(unix)]
+fn unit_tests(lab: &Lab, tally: &mut Tally) -> Result<()> {
+    for (user, options) in lab::USERS {
+        println!("as {user}:");
+        let runner =
+            [&[lab.runner().to_str().expect("the cache's path is UTF-8")], options].concat().join(" ");
+        parts::read("lab", &mut windows::unit_tests(&runner)?, tally)?;
+    }
+    Ok(())
+}
+
+/// Nothing: `unit` has run them on this machine's Windows.
+#[cfg(not(unix))]
+fn unit_tests(_lab: &Lab, _tally: &mut Tally) -> Result<()> {
+    Ok(())
+}
+
+/// The whole-program tests.
+fn program_tests(lab: &Lab, tally: &mut Tally) -> Result<()> {
     if !["tests/tests/lab.rs", "tests/tests/lab/main.rs"].iter().any(|file| top().join(file).is_file()) {
         tally.skip("lab: programs: the workspace has no tests of them".to_owned());
         return Ok(());

@@ -22,9 +22,20 @@ pub fn run(tally: &mut Tally) -> Result<()> {
             Err(error) => tally.fail(format!("windows: check {target}: {error:#}")),
         }
     }
-    match windows::build() {
-        Ok(_) => tally.pass(),
-        Err(error) => tally.fail(format!("windows: build: {error:#}")),
+    let programs = match windows::build() {
+        Ok(programs) => programs,
+        Err(error) => {
+            tally.fail(format!("windows: build: {error:#}"));
+            return Ok(());
+        }
+    };
+    tally.pass();
+    for program in programs {
+        let name = program.file_name().map(|name| name.display().to_string()).unwrap_or_default();
+        match windows::check_resources(&program) {
+            Ok(()) => tally.pass(),
+            Err(error) => tally.fail(format!("windows: manifest and version of {name}: {error:#}")),
+        }
     }
     Ok(())
 }

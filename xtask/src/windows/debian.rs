@@ -6,7 +6,6 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
-use super::need;
 use crate::machine;
 use crate::process::{self, find};
 
@@ -112,6 +111,14 @@ impl PrivateApt {
             .filter_map(|entry| Some(entry.ok()?.path()))
             .find(|path| path.extension().is_some_and(|extension| extension == "deb"));
         downloaded.context("apt-get downloaded no package")
+    }
+}
+
+/// The program's path, or why it is missing.
+fn need(program: &str, package: &str) -> Result<PathBuf> {
+    match find(program) {
+        Some(path) => Ok(path),
+        None => bail!("{program} is not installed (Debian's package {package})"),
     }
 }
 

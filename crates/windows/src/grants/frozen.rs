@@ -7,7 +7,8 @@ use super::report::{GrantError, Progress};
 use crate::host::{Entry, Host, HostError};
 use crate::plan::context::WRITES;
 use crate::plan::data::{
-    AceChange, AceSpec, Applies, By, Change, Effect, LabelChange, Purpose, RootState, WindowsPlan, WriteSidPlan,
+    AceChange, AceSpec, Applies, By, Change, Effect, LabelChange, Purpose, RootState, WindowsPlan,
+    WriteSidPlan,
 };
 use crate::plan::facts::NodeKind;
 use crate::plan::path::WinPath;
@@ -74,6 +75,9 @@ pub fn end_of_run<H: Host>(
     }
     let freezing = freezing(plan, &rules, host, &born);
     let applied = apply(&freezing, host, state, progress)?;
+    if state.require_durable().is_ok() {
+        state.learn(&born)?;
+    }
     let is_frozen = |path: &WinPath| {
         !applied.cancelled && !applied.refused.iter().any(|refused| refused.path == path.as_str())
     };
@@ -189,12 +193,17 @@ fn runs_code<H: Host>(path: &WinPath, host: &H) -> Vec<String> {
     let hooks = path.join("hooks");
     let listed = host.open(&hooks, AccessMask::FILE_LIST_DIRECTORY).and_then(|folder| host.list(&folder));
     let is_hook = |entry: &Entry| !entry.name.to_ascii_lowercase().ends_with(".sample");
-    found.extend(listed.unwrap_or_default().iter().filter(|entry| is_hook(entry)).map(|entry| {
-        format!("hook {}", hooks.join(&entry.name))
-    }));
+    found.extend(
+        listed
+            .unwrap_or_default()
+            .iter()
+            .filter(|entry| is_hook(entry))
+            .map(|entry| format!("hook {}", hooks.join(&entry.name))),
+    );
     for name in ["config", "config.worktree"] {
         let file = path.join(name);
-        let text = host.open(&file, AccessMask::FILE_READ_DATA).and_then(|file| host.read(&file, MOST_CONFIG));
+        let text =
+            host.open(&file, AccessMask::FILE_READ_DATA).and_then(|file| host.read(&file, MOST_CONFIG));
         let keys = text.map(|text| code_keys(&String::from_utf8_lossy(&text))).unwrap_or_default();
         found.extend(keys.into_iter().map(|key| format!("{key} in {file}")));
     }

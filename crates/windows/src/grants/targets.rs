@@ -11,6 +11,26 @@ use crate::plan::facts::NodeKind;
 use crate::plan::path::WinPath;
 use crate::state::{Record, What};
 
+/// What an earlier run began.
+#[derive(Debug, Default)]
+struct Begun {
+    aces: Vec<Ace>,
+    label: Option<Ace>,
+}
+
+impl Begun {
+    fn of(path: &WinPath, journal: &[Record]) -> Self {
+        let mut begun = Self::default();
+        for record in journal.iter().filter(|record| record.path == *path && !record.removing) {
+            match &record.what {
+                What::Ace(ace) => begun.aces.push(ace.clone()),
+                What::Label { label, .. } => begun.label = Some(label.clone()),
+            }
+        }
+        begun
+    }
+}
+
 /// What a plan wants of one object.
 #[derive(Debug, Default)]
 pub(crate) struct Target<'a> {
@@ -18,8 +38,8 @@ pub(crate) struct Target<'a> {
     label: Option<&'a LabelChange>,
     /// ACEs whose removal an earlier run began.
     removing: Vec<Ace>,
-    /// A walk from here was not finished.
-    unfinished: bool,
+    /// A walk from here was not finished: what it was for, as the journal knows it.
+    unfinished: Option<Begun>,
     skip: bool,
 }
 
@@ -27,13 +47,23 @@ impl Target<'_> {
     /// As the walk of the plan takes it.
     pub(crate) fn changes(&self, kind: NodeKind) -> NodeChanges {
         let is_removed = |ace: &&&AceChange| ace.change == Change::Remove;
-        let (removed, added): (Vec<&AceChange>, Vec<&AceChange>) =
-            self.aces.iter().partition(|ace| is_removed(&ace));
+        let (removed, added): (Vec<&AceChange>, Vec<&AceChange>) = self.aces.iter().partition(is_removed);
+        let mut add: Vec<Edit> =
+            added.iter().map(|ace| Edit { ace: ace.ace.ace(kind), by: ace.by }).collect();
+        let remove: Vec<Ace> =
+            removed.iter().map(|ace| ace.ace.ace(kind)).chain(self.removing.iter().cloned()).collect();
+        let begun = self.unfinished.iter().flat_map(|begun| &begun.aces);
+        for ace in begun.filter(|ace| !remove.contains(ace)) {
+            if !add.iter().any(|edit| edit.ace == *ace) {
+                add.push(Edit { ace: ace.clone(), by: By::Run });
+            }
+        }
+        let begun = self.unfinished.as_ref().and_then(|begun| begun.label.clone());
         NodeChanges {
-            add: added.iter().map(|ace| Edit { ace: ace.ace.ace(kind), by: ace.by }).collect(),
-            remove: removed.iter().map(|ace| ace.ace.ace(kind)).chain(self.removing.iter().cloned()).collect(),
+            add,
+            remove,
             label: match self.label {
-                None => LabelEdit::Leave,
+                None => begun.map_or(LabelEdit::Leave, LabelEdit::Set),
                 Some(label) if label.change == Change::Remove => LabelEdit::Remove,
                 Some(label) => LabelEdit::Set(label.label.ace(kind)),
             },
@@ -52,7 +82,7 @@ impl Target<'_> {
             let flags = ace.ace.applies.flags(NodeKind::Folder);
             ace.change != Change::Keep && ace.by == By::Run && flags.intersects(AceFlags::INHERIT_ALL)
         };
-        self.unfinished
+        self.unfinished.is_some()
             || self.aces.iter().any(|ace| heirs(&ace))
             || !self.removing.is_empty()
             || self.label.is_some_and(|label| label.change != Change::Keep)
@@ -69,7 +99,7 @@ impl Target<'_> {
     }
 
     pub(crate) fn has_label(&self) -> bool {
-        self.label.is_some()
+        self.label.is_some() || self.unfinished.as_ref().is_some_and(|begun| begun.label.is_some())
     }
 
     /// What is new on the object and goes into the journal.
@@ -116,7 +146,7 @@ impl<'a> Targets<'a> {
             }
         }
         for path in unfinished {
-            by_path.entry(path.clone()).or_default().unfinished = true;
+            by_path.entry(path.clone()).or_default().unfinished = Some(Begun::of(path, journal));
         }
         let changing = by_path.iter().filter(|(_, target)| target.changes_anything());
         let ways = changing.flat_map(|(path, _)| path.ancestors().skip(1)).collect();
@@ -141,8 +171,10 @@ impl<'a> Targets<'a> {
         let depth = folder.depth() + 1;
         let name = |path: &WinPath| path.components().nth(depth - 1).map(str::to_owned);
         let below = self.by_path.range(folder.clone()..).take_while(|(path, _)| path.is_in(folder));
-        let mut names: Vec<String> =
-            below.filter(|(_, target)| target.changes_anything()).filter_map(|(path, _)| name(path)).collect();
+        let mut names: Vec<String> = below
+            .filter(|(_, target)| target.changes_anything())
+            .filter_map(|(path, _)| name(path))
+            .collect();
         names.dedup_by(|a, b| crate::plan::path::same_name(a, b));
         names
     }

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use nt_security::ace::Ace;
 use nt_security::token::integrity;
-use nt_security::{Acl, AceFlags, AclField, Control, LabelPolicy, SecurityDescriptor, Sid};
+use nt_security::{AceFlags, Acl, AclField, Control, LabelPolicy, SecurityDescriptor, Sid};
 
 use crate::plan::facts::NodeKind;
 use crate::plan::inherit;
@@ -145,21 +145,20 @@ fn take_label(descriptor: &mut SecurityDescriptor, node: &TreeNode, ours: &Ours<
     let own = |descriptor: &SecurityDescriptor| {
         inherit::label_aces(descriptor).into_iter().find(|ace| !ace.is_inherited())
     };
-    let recorded = ours.records.iter().rev().find_map(|record| match &record.what {
+    let label = |record: &&Record| match &record.what {
         What::Label { label, replaces } => Some((on(label, node.kind), replaces.clone())),
         What::Ace(_) => None,
-    });
-    let mut changed = recorded.is_some();
-    match (&recorded, own(descriptor)) {
-        (Some((label, replaces)), Some(present)) if *label == present => {
+    };
+    let recorded: Vec<(Ace, Option<Ace>)> = ours.records.iter().filter_map(label).collect();
+    let mut changed = !recorded.is_empty();
+    if let Some(present) = own(descriptor) {
+        if let Some((_, replaces)) = recorded.iter().find(|(label, _)| *label == present) {
             inherit::set_label(descriptor, replaces.clone());
-        }
-        // What a command created and no label came down to carries its level.
-        (None, Some(present)) if ours.gone.label && is_of_a_command(&present) && is_marked(node, ours) => {
+        } else if !changed && ours.gone.label && is_of_a_command(&present) && is_marked(node, ours) {
+            // What a command created and no label came down to carries its level.
             inherit::set_label(descriptor, None);
             changed = true;
         }
-        _ => {}
     }
     let comes = ours.gone.label && !is_left_out(node);
     if !changed && !comes {

@@ -77,7 +77,8 @@ impl<'a, H: Host> Granting<'a, H> {
     ) -> Result<Self, Stop> {
         let volumes = host.describe().map_err(Stop::Host)?.volumes;
         let known = state.write_sids().map_err(Stop::State)?;
-        let sids = known.iter().map(|known| known.sid.sid.0).chain(plan.write_sids.iter().map(|sid| sid.sid.0));
+        let sids =
+            known.iter().map(|known| known.sid.sid.0).chain(plan.write_sids.iter().map(|sid| sid.sid.0));
         let mut records: HashMap<WinPath, Vec<Record>> = HashMap::new();
         for record in state.journal().map_err(Stop::State)? {
             records.entry(record.path.clone()).or_default().push(record);
@@ -130,7 +131,12 @@ impl<'a, H: Host> Granting<'a, H> {
         lock(&self.refused).push(Refused::of(error));
     }
 
-    fn open(&self, folder: Option<&H::Handle>, path: &WinPath, rights: AccessMask) -> Result<H::Handle, HostError> {
+    fn open(
+        &self,
+        folder: Option<&H::Handle>,
+        path: &WinPath,
+        rights: AccessMask,
+    ) -> Result<H::Handle, HostError> {
         match (folder, path.name()) {
             (Some(folder), Some(name)) => self.host.open_child(folder, name, rights),
             _ => self.host.open(path, rights),
@@ -173,10 +179,14 @@ impl<'a, H: Host> Granting<'a, H> {
     /// Why an object that the plan does not name is left alone.
     fn left_alone(&self, path: &WinPath, node: &TreeNode) -> Option<&'static str> {
         if path.name().is_some_and(is_ssh) {
-            return Some("OpenSSH refuses keys that another principal may read, so nothing is added below .ssh");
+            return Some(
+                "OpenSSH refuses keys that another principal may read, so nothing is added below .ssh",
+            );
         }
         if node.is_hard_linked() {
-            return Some("it has several names, and its descriptor is shared with names that may lie elsewhere");
+            return Some(
+                "it has several names, and its descriptor is shared with names that may lie elsewhere",
+            );
         }
         node.has_null_dacl()
             .then_some("it has no DACL: one ACE would turn \"everyone\" into \"only that SID\"")
@@ -187,9 +197,25 @@ impl<'a, H: Host> Granting<'a, H> {
         TreeNode { links: info.links, ..TreeNode::plain(kind, descriptor) }
     }
 
+    /// On the way to something that the plan names below an object that is left alone.
+    fn pass_through(&self, folder: Option<&H::Handle>, path: &WinPath) -> Option<Look<H, Down>> {
+        if !self.targets.lies_above(path) {
+            return None;
+        }
+        let handle = self.open(folder, path, LOOK).ok()?;
+        let after = self.host.descriptor(&handle).ok();
+        let (passed, gone, bare) = (Passed::default(), Gone::default(), after.clone());
+        let down = Some(Down { passed, after, bare, gone, spread: false });
+        let (handle, path) = (Arc::new(handle), path.clone());
+        Some(Look { handle, path, write: None, original: None, down, again: false })
+    }
+
     /// The descriptor before anything of ours stood on the object.
     fn before(&self, path: &WinPath, id: FileId, node: &TreeNode, ours: &Ours<'_>) -> SecurityDescriptor {
-        let noted = lock(&self.originals).get(&id).filter(|original| same(&original.after, &node.descriptor)).cloned();
+        let noted = lock(&self.originals)
+            .get(&id)
+            .filter(|original| same(&original.after, &node.descriptor))
+            .cloned();
         if let Some(original) = noted {
             return original.before;
         }
@@ -221,7 +247,7 @@ impl<H: Host> Visitor<H> for Granting<'_, H> {
         let target = self.targets.get(path);
         if target.is_some_and(Target::is_skipped) {
             self.skip(path, "the plan leaves it alone");
-            return Ok(None);
+            return Ok(self.pass_through(folder, path));
         }
         let spread = down.spread || target.is_some_and(Target::spreads);
         let write = spread || target.is_some();
@@ -251,12 +277,15 @@ impl<H: Host> Visitor<H> for Granting<'_, H> {
             }
         };
         let node = self.node(entry, &info, descriptor);
-        if target.is_none() && spread && let Some(reason) = self.left_alone(path, &node) {
+        if target.is_none()
+            && spread
+            && let Some(reason) = self.left_alone(path, &node)
+        {
             self.skip(path, reason);
             return Ok(None);
         }
         let seen = Seen { path, id: info.id, node: &node, target, down, held, refusal, spread };
-        Ok(Some(self.decide(seen, handle)))
+        Ok(Some(self.decide(&seen, handle)))
     }
 
     fn note(&self, originals: &[Original]) -> Result<(), Stop> {
@@ -307,8 +336,8 @@ impl Seen<'_> {
 }
 
 impl<H: Host> Granting<'_, H> {
-    fn decide(&self, seen: Seen<'_>, handle: H::Handle) -> Look<H, Down> {
-        let Seen { path, id, node, target, down, held, spread, .. } = seen;
+    fn decide(&self, seen: &Seen<'_>, handle: H::Handle) -> Look<H, Down> {
+        let Seen { path, id, node, target, down, held, spread, .. } = *seen;
         let labelled = !self.unlabelled_drives.contains(&path.drive());
         let (after, mut passed) = seen.changed(held, labelled);
         passed.gone.extend(target.iter().flat_map(|target| target.removing()).cloned());
@@ -316,7 +345,7 @@ impl<H: Host> Granting<'_, H> {
             dacl: !same_dacl(&after, &node.descriptor),
             label: !same_label(&after, &node.descriptor),
         };
-        let again = self.is_to_look_again(&seen, &after, parts, labelled);
+        let again = self.is_to_look_again(seen, &after, &passed, parts, labelled);
         let nothing = Vec::new();
         let records: Vec<&Record> = self.records.get(path).unwrap_or(&nothing).iter().collect();
         let ours = Ours { sids: &self.sids, records: &records, gone: &down.gone, parent: down.bare.as_ref() };
@@ -349,18 +378,19 @@ impl<H: Host> Granting<'_, H> {
         &self,
         seen: &Seen<'_>,
         after: &SecurityDescriptor,
+        passed: &Passed,
         parts: Parts,
         labelled: bool,
     ) -> bool {
         if seen.held.dacl && seen.held.owner {
             return false;
         }
-        let (could, _) = seen.changed(Held { dacl: true, owner: true }, labelled);
+        let (could, could_pass) = seen.changed(Held { dacl: true, owner: true }, labelled);
+        if seen.held.dacl && parts.dacl {
+            return !same(&could, after) || could_pass.label != passed.label;
+        }
         if same(&could, after) {
             return false;
-        }
-        if seen.held.dacl && parts.dacl {
-            return true;
         }
         let right = if seen.held.dacl { AccessMask::WRITE_OWNER } else { AccessMask::WRITE_DAC };
         let unsaid = || HostError::new(crate::host::HostErrorKind::AccessDenied, "open", seen.path);

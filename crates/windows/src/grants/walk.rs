@@ -137,7 +137,7 @@ impl<'a, H: Host, V: Visitor<H>> Walk<'a, H, V> {
 
     /// Visits the object at `top` and what lies below.
     pub(crate) fn run(&self, top: &WinPath, down: &V::Down) -> Result<(), Stop> {
-        self.objects(None, vec![(top.clone(), None)], down)?;
+        self.objects(None, &[(top.clone(), None)], down)?;
         let threads = self.host.threads();
         if threads <= 1 {
             self.work();
@@ -208,7 +208,7 @@ impl<'a, H: Host, V: Visitor<H>> Walk<'a, H, V> {
             if batch.is_empty() {
                 return Ok(());
             }
-            self.objects(Some(&job.folder), batch, &job.down)?;
+            self.objects(Some(&job.folder), &batch, &job.down)?;
         }
     }
 
@@ -216,11 +216,11 @@ impl<'a, H: Host, V: Visitor<H>> Walk<'a, H, V> {
     fn objects(
         &self,
         folder: Option<&H::Handle>,
-        batch: Vec<(WinPath, Option<Entry>)>,
+        batch: &[(WinPath, Option<Entry>)],
         down: &V::Down,
     ) -> Result<(), Stop> {
         let mut looks = Vec::with_capacity(batch.len());
-        for (path, entry) in &batch {
+        for (path, entry) in batch {
             looks.extend(self.visitor.look(folder, path, entry.as_ref(), down)?);
         }
         self.counters.looked.fetch_add(batch.len() as u64, Ordering::Relaxed);

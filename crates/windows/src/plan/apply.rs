@@ -219,11 +219,8 @@ impl Object<'_> {
         if !self.descriptor.control.contains(Control::DACL_PROTECTED) && !self.is_left_out() {
             let gone = inherit::copies(passed.gone.clone(), self.node.kind);
             self.take(&gone, may_run || may_setup);
-            let new: Vec<Ace> = coming
-                .iter()
-                .filter(|edit| may(edit.by) && !self.has(&edit.ace))
-                .map(|edit| edit.ace.clone())
-                .collect();
+            let new: Vec<Ace> =
+                coming.iter().filter(|edit| may(edit.by)).map(|edit| edit.ace.clone()).collect();
             if let Some(parent) = parent {
                 inherit::add_inherited(&mut self.descriptor, parent, self.node.kind, &new);
             }

@@ -45,6 +45,11 @@ pub fn check(
     let Some(node) = tree.get(path) else {
         return Err(refusal("root-missing", format!("{path} does not exist"), "create it".to_owned()));
     };
+    if node.kind.is_link() {
+        // Roots that were asked for are followed to where they lead; what is ours is never a link.
+        let reason = format!("{path} is a {}: it leads elsewhere", node.kind.name());
+        return Err(refusal("root-is-link", reason, "remove it".to_owned()));
+    }
     let remedy = || format!("in an elevated prompt: {}", icacls_grant(path, &facts.user.sid.0));
     if node.has_null_dacl() {
         let reason =

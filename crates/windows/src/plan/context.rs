@@ -6,7 +6,7 @@ use nt_security::{AccessMask, Sid, Token, well_known};
 
 use super::apply::Editors;
 use super::data::{HostPolicy, Tier};
-use super::facts::Facts;
+use super::facts::{Facts, NodeKind};
 use super::path::WinPath;
 use super::rules::{Rule, Rules, Verdict};
 use super::tree::Tree;
@@ -128,8 +128,8 @@ impl Context<'_> {
             Rule::GitDir { path: at } => at == path,
             _ => false,
         };
-        // A `.git` file is a pointer, and as closed as any protected name.
-        let is_folder = self.tree.get(path).is_none_or(super::tree::TreeNode::is_folder);
+        // A `.git` file or link is a pointer, and as closed as any protected name.
+        let is_folder = self.tree.get(path).is_none_or(|node| node.kind == NodeKind::Folder);
         is_it && is_folder && self.policy.git == GitMode::Commit
     }
 

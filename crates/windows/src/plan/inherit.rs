@@ -2,7 +2,7 @@
 
 use nt_security::ace::{Ace, AceFlags, AceKind};
 use nt_security::inherit::{ChildKind, Creation, new_child, propagate};
-use nt_security::{Acl, AclField, Control, ObjectType, SecurityDescriptor, Token};
+use nt_security::{AccessMask, Acl, AclField, Control, ObjectType, SecurityDescriptor, Token};
 
 use super::facts::NodeKind;
 
@@ -30,6 +30,16 @@ pub fn created_with(
         kind: child_kind(kind),
         mapping: ObjectType::File.mapping(),
     })
+}
+
+/// Who made what the facts do not list in a folder: the user, or an administrator where the user cannot have.
+pub fn likely_creator<'a>(
+    folder: &SecurityDescriptor,
+    user: &'a Token,
+    administrator: &'a Token,
+) -> &'a Token {
+    let may = super::apply::allows(user, folder, AccessMask::FILE_ADD_FILE);
+    if folder.owner == Some(user.user) || may { user } else { administrator }
 }
 
 /// The copies of `ours`, ACEs of a parent's DACL, that a child of this kind inherits.
@@ -66,12 +76,13 @@ pub fn add_explicit(descriptor: &mut SecurityDescriptor, ace: Ace) {
 }
 
 /// Puts inherited copies where they stand in what `parent` passes on now: behind what comes from a nearer folder, in front
-/// of what comes from one further up.
+/// of what comes from one further up. A copy that is there already counts for the folder furthest up, so that a nearer folder's
+/// equal ACE gets a copy of its own in front of what that folder allows.
 pub fn add_inherited(
     descriptor: &mut SecurityDescriptor,
     parent: &SecurityDescriptor,
     kind: NodeKind,
-    new: &[Ace],
+    ours: &[Ace],
 ) {
     let heir = SecurityDescriptor {
         owner: descriptor.owner,
@@ -80,21 +91,40 @@ pub fn add_inherited(
         ..Default::default()
     };
     let order = propagate(parent, &heir, child_kind(kind), &ObjectType::File.mapping());
+    let order = order.dacl().map_or(&[][..], |acl| &acl.aces);
     let AclField::List(acl) = &mut descriptor.dacl else { return };
-    if new.is_empty() {
+    let begin = acl.aces.iter().position(Ace::is_inherited).unwrap_or(acl.aces.len());
+    let inherited = &acl.aces[begin..];
+    let count = |aces: &[Ace], ace: &Ace| aces.iter().filter(|other| *other == ace).count();
+    let missing: Vec<bool> =
+        order.iter().map(|ace| ours.contains(ace) && count(inherited, ace) < count(order, ace)).collect();
+    if !missing.contains(&true) {
         return;
     }
-    let mut at = acl.aces.iter().position(Ace::is_inherited).unwrap_or(acl.aces.len());
-    for ace in order.dacl().map_or(&[][..], |acl| &acl.aces) {
-        let known = acl.aces.iter().skip(at).position(|old| old == ace);
-        if let Some(further) = known {
-            at += further + 1;
-        } else if new.contains(ace) {
+    let places = places(order, inherited);
+    let (mut at, mut inserted) = (begin, 0);
+    for ((ace, place), missing) in order.iter().zip(places).zip(missing) {
+        if let Some(place) = place {
+            at = begin + place + inserted + 1;
+        } else if missing {
             acl.aces.insert(at, ace.clone());
-            at += 1;
+            (at, inserted) = (at + 1, inserted + 1);
         }
     }
     descriptor.control |= Control::DACL_AUTO_INHERITED;
+}
+
+/// Where each ACE of `order` stands in `present`, looked for from the end.
+fn places(order: &[Ace], present: &[Ace]) -> Vec<Option<usize>> {
+    let mut end = present.len();
+    let find = |ace: &Ace| {
+        let place = present[..end].iter().rposition(|other| other == ace);
+        end = place.unwrap_or(end);
+        place
+    };
+    let mut places: Vec<Option<usize>> = order.iter().rev().map(find).collect();
+    places.reverse();
+    places
 }
 
 /// Sets the explicit label, or takes it away; other ACEs of the SACL stay.

@@ -11,6 +11,7 @@ use super::path::WinPath;
 use super::refuse;
 use super::rules::{Entry, Rules};
 use super::tree::Tree;
+use super::worktree;
 
 /// The policy on a host.
 #[derive(Debug, Clone)]
@@ -19,6 +20,8 @@ pub struct Intent {
     pub policy: HostPolicy,
     /// Everything that was asked for, in order. What is [`RootState::Granted`] here still has to prove that it can be.
     pub roots: Vec<RootPlan>,
+    /// What the user should hear, one line each.
+    pub notices: Vec<String>,
 }
 
 impl HostPolicy {
@@ -42,16 +45,7 @@ pub fn resolve(policy: &Policy, facts: &Facts, tree: &Tree) -> Result<Intent, Pl
     let deny_read = resolver.deny_read()?;
     let mut roots = resolver.asked_roots()?;
     cover(&mut roots, &deny_read);
-    let mut git_dirs = Vec::new();
-    for dir in resolver.git_dirs(&roots) {
-        let inside = candidates(&roots).any(|root| dir.path.is_in(root));
-        if !inside && policy.git == GitMode::Commit {
-            roots.push(resolver.root(&dir, RootKind::GitDir));
-        }
-        if inside || policy.git == GitMode::Commit {
-            git_dirs.push(dir.path);
-        }
-    }
+    let (git_dirs, notices) = resolver.add_git_dirs(&mut roots);
     let private = resolver.private_temp();
     if let Some(path) = &private {
         let typed = path.to_string();
@@ -69,7 +63,7 @@ pub fn resolve(policy: &Policy, facts: &Facts, tree: &Tree) -> Result<Intent, Pl
         deny_read,
         network_access: policy.network_access,
     };
-    Ok(Intent { policy, roots })
+    Ok(Intent { policy, roots, notices })
 }
 
 /// The roots as the policy means them: also those that this machine will not let us grant, but not those that are
@@ -187,7 +181,8 @@ impl Resolver<'_> {
     }
 
     fn root(&self, found: &Located, kind: RootKind) -> RootPlan {
-        let refusal = refuse::root(&found.path, self.facts, self.tree);
+        let refusal =
+            refuse::way(found, self.facts).or_else(|| refuse::root(&found.path, self.facts, self.tree));
         RootPlan {
             typed: found.typed.clone(),
             path: Some(found.path.clone()),
@@ -197,14 +192,35 @@ impl Resolver<'_> {
         }
     }
 
-    /// The git directories that `.git` files and links at the top of the roots lead to.
-    fn git_dirs(&self, roots: &[RootPlan]) -> Vec<Located> {
-        let mut found: Vec<Located> = candidates(roots).filter_map(|root| self.git_dir(root)).collect();
-        found.dedup_by(|a, b| a.path == b.path);
-        found
+    /// The git directories that `.git` files and links at the top of the roots lead to. One outside is a root of its own under
+    /// `git = "commit"`, if it is what git would have made of this workspace.
+    fn add_git_dirs(&self, roots: &mut Vec<RootPlan>) -> (Vec<WinPath>, Vec<String>) {
+        let (mut dirs, mut notices) = (Vec::new(), Vec::new());
+        let pointed: Vec<(WinPath, Located)> =
+            candidates(roots).filter_map(|root| self.pointed_to(root)).collect();
+        for (pointer, target) in pointed {
+            if candidates(roots).any(|root| target.path.is_in(root)) {
+                dirs.push(worktree::main_git_dir(&target.path));
+            } else if self.policy.git == GitMode::Commit {
+                match worktree::linked(&target.path, &pointer, self.facts, self.tree) {
+                    Some(path) => {
+                        roots.push(self.root(&Located { path: path.clone(), ..target }, RootKind::GitDir));
+                        dirs.push(path);
+                    }
+                    None => notices.push(format!(
+                        "commits are not possible: {pointer} leads to {}, which lies outside the writable folders and is no linked \
+                         worktree of a repository that knows of it",
+                        target.path
+                    )),
+                }
+            }
+        }
+        dirs.dedup();
+        (dirs, notices)
     }
 
-    fn git_dir(&self, root: &WinPath) -> Option<Located> {
+    /// The `.git` file or link at the top of a root, and where it leads.
+    fn pointed_to(&self, root: &WinPath) -> Option<(WinPath, Located)> {
         let pointer = root.join(".git");
         let node = self.tree.get(&pointer)?;
         let typed = match node.kind {
@@ -212,16 +228,9 @@ impl Resolver<'_> {
             kind if kind.is_link() => pointer.to_string(),
             _ => return None,
         };
-        let mut dir = locate(&typed, Some(root), self.facts, self.tree).ok()?;
-        dir.path = main_git_dir(&dir.path);
-        Some(dir)
+        let target = locate(&typed, Some(root), self.facts, self.tree).ok()?;
+        Some((pointer, target))
     }
-}
-
-/// A linked worktree's directory is `worktrees\<id>` of the main one, where objects and branches are.
-fn main_git_dir(dir: &WinPath) -> WinPath {
-    let up = dir.parent().filter(|up| up.name().is_some_and(|name| name.eq_ignore_ascii_case("worktrees")));
-    up.and_then(|up| up.parent()).unwrap_or_else(|| dir.clone())
 }
 
 /// FNV-1a with 64 bits: a short name for a path, not a secret.

@@ -24,6 +24,9 @@ pub struct Located {
     /// What was found out on the way, one line each.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub steps: Vec<String>,
+    /// Junctions and symbolic links that were followed.
+    #[serde(skip)]
+    pub links: Vec<WinPath>,
 }
 
 /// Why a path does not lead to an object on a local drive.
@@ -69,10 +72,10 @@ pub fn locate(
     facts: &Facts,
     tree: &Tree,
 ) -> Result<Located, LocateError> {
-    let mut search = Search { typed, facts, tree, steps: Vec::new(), links: 0 };
+    let mut search = Search { typed, facts, tree, steps: Vec::new(), links: Vec::new(), count: 0 };
     let (path, stream) = search.local(parse(typed, base)?)?;
     let path = search.follow(&path)?;
-    Ok(Located { typed: typed.to_owned(), path, stream, steps: search.steps })
+    Ok(Located { typed: typed.to_owned(), path, stream, steps: search.steps, links: search.links })
 }
 
 struct Search<'a> {
@@ -80,7 +83,9 @@ struct Search<'a> {
     facts: &'a Facts,
     tree: &'a Tree,
     steps: Vec<String>,
-    links: usize,
+    links: Vec<WinPath>,
+    /// How many links and drive letters were followed.
+    count: usize,
 }
 
 impl Search<'_> {
@@ -119,6 +124,7 @@ impl Search<'_> {
             };
             self.count_link()?;
             self.steps.push(format!("{next} leads to {target}"));
+            self.links.push(next.clone());
             let (target, _) = self.local(parse(&target, Some(&at))?)?;
             at = self.drive(&target)?;
             rest.extend(target.components().map(str::to_owned).rev());
@@ -127,8 +133,8 @@ impl Search<'_> {
     }
 
     fn count_link(&mut self) -> Result<(), LocateError> {
-        self.links += 1;
-        if self.links > MAX_LINKS {
+        self.count += 1;
+        if self.count > MAX_LINKS {
             return Err(LocateError::TooManyLinks { typed: self.typed.to_owned() });
         }
         Ok(())

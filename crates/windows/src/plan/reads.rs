@@ -1,6 +1,6 @@
 //! Elevated tier: what the sandbox accounts are given so that they read what the user reads, except secrets.
 
-use nt_security::{AccessMask, Control, Token};
+use nt_security::{AccessMask, AceFlags, Control, Token};
 
 use super::apply::allows;
 use super::context::{Context, READ_EXECUTE, Role, SEE_FOLDER};
@@ -64,7 +64,8 @@ pub struct Reads {
 pub fn reads(context: &Context<'_>) -> Reads {
     let account = plain_token(context);
     let (out, none) = (Reads::default(), Vec::new);
-    let mut planner = Planner { context, account, out, covered: none(), granted: none(), split: none() };
+    let (covered, granted, closed, split) = (none(), none(), none(), none());
+    let mut planner = Planner { context, account, out, covered, granted, closed, split };
     let folders = &context.facts.folders;
     for system in folders.program_files.iter().chain([&folders.windows, &folders.program_data]) {
         planner.tree(system, By::Setup);
@@ -87,6 +88,8 @@ struct Planner<'a, 'c> {
     covered: Vec<WinPath>,
     /// Those of them that an ACE of ours makes readable.
     granted: Vec<WinPath>,
+    /// Folders that are given for themselves alone, because they pass nothing on.
+    closed: Vec<WinPath>,
     /// Folders of which only some content is given.
     split: Vec<WinPath>,
 }
@@ -100,12 +103,7 @@ impl Planner<'_, '_> {
         if !self.context.is_readable(path) || self.is_covered(path) || is_root || !yours {
             return;
         }
-        let ours = self.is_given(node, READ_EXECUTE, Applies::Tree);
-        if ours || !allows(&self.account, &node.descriptor, READ_EXECUTE) {
-            self.ace(path, node, READ_EXECUTE, Applies::Tree, Purpose::ReadGrant, by);
-            self.granted.push(path.clone());
-            self.narrow(path, path, node, by);
-        }
+        self.give(path, node, by);
         self.covered.push(path.clone());
         self.protected_below(path, by);
     }
@@ -123,19 +121,49 @@ impl Planner<'_, '_> {
             })
             .map(|(at, node)| (at.clone(), node))
             .collect();
-        let given = self.granted.contains(path);
         for (at, node) in within {
             let yours = allows(&self.context.baseline, &node.descriptor, READ_EXECUTE);
-            let accounts = allows(&self.account, &node.descriptor, READ_EXECUTE);
-            let inherits_nothing = node.descriptor.control.contains(Control::DACL_PROTECTED);
-            let ours = self.is_given(node, READ_EXECUTE, Applies::Tree);
-            if inherits_nothing && yours && (ours || !accounts) {
-                self.ace(&at, node, READ_EXECUTE, Applies::Tree, Purpose::ReadGrant, by);
-            }
-            if given && !inherits_nothing {
-                self.narrow(path, &at, node, by);
+            let nothing_comes = node.descriptor.control.contains(Control::DACL_PROTECTED)
+                || at.parent().is_some_and(|folder| self.closed.contains(&folder));
+            if nothing_comes && yours {
+                self.give(&at, node, by);
+            } else if let Some(tree) = self.granted_tree(&at).filter(|_| !nothing_comes) {
+                self.narrow(&tree, &at, node, by);
             }
         }
+    }
+
+    /// Reading for the accounts, unless they have it. What appears in a folder that passes nothing on gets the default DACL of
+    /// whoever makes it; passing our ACE on would end that, so such a folder is given for itself alone.
+    fn give(&mut self, path: &WinPath, node: &TreeNode, by: By) {
+        let closed = node.is_folder() && !self.passes_on(node);
+        let applies = if closed { Applies::This } else { Applies::Tree };
+        let ours = self.is_given(node, READ_EXECUTE, applies);
+        if !ours && allows(&self.account, &node.descriptor, READ_EXECUTE) {
+            return;
+        }
+        self.ace(path, node, READ_EXECUTE, applies, Purpose::ReadGrant, by);
+        if closed {
+            self.closed.push(path.clone());
+            self.split.push(path.clone());
+        } else {
+            self.granted.push(path.clone());
+            self.narrow(path, path, node, by);
+        }
+    }
+
+    /// Whether files and folders that appear in a folder inherit something that is not ours.
+    fn passes_on(&self, node: &TreeNode) -> bool {
+        let aces = node.descriptor.dacl().map_or(&[][..], |acl| &acl.aces);
+        let others = |flag| {
+            aces.iter().any(|ace| ace.flags().contains(flag) && ace.sid() != self.context.group.as_ref())
+        };
+        others(AceFlags::OBJECT_INHERIT) && others(AceFlags::CONTAINER_INHERIT)
+    }
+
+    /// The innermost tree that an ACE of ours makes readable and that holds `path`.
+    fn granted_tree(&self, path: &WinPath) -> Option<WinPath> {
+        self.granted.iter().filter(|tree| path.is_in(tree)).max_by_key(|tree| tree.depth()).cloned()
     }
 
     /// What the user may not read is not given either, here and on what the facts do not list below.
@@ -343,8 +371,8 @@ impl Planner<'_, '_> {
                 && !path.components().any(super::refuse::is_ssh)
                 && !node.descriptor.control.contains(Control::DACL_PROTECTED)
         };
-        let Some(tree) = self.granted.iter().find(|tree| path.is_in(tree)) else { return false };
-        let above = path.ancestors().take_while(|at| at.is_below(tree));
+        let Some(tree) = self.granted_tree(path) else { return false };
+        let above = path.ancestors().take_while(|at| at.is_below(&tree));
         passes(path, node)
             && above
                 .filter_map(|at| self.context.tree.get(&at).map(|n| (at, n)))

@@ -2,7 +2,7 @@
 
 use super::data::Refusal;
 use super::facts::{Facts, NodeKind, Volume, VolumeKind};
-use super::locate::LocateError;
+use super::locate::{LocateError, Located};
 use super::path::{Parsed, WinPath};
 use super::tree::Tree;
 
@@ -45,6 +45,25 @@ fn elsewhere(typed: &str, parsed: &Parsed) -> Refusal {
             "give the volume a drive letter",
         ),
     }
+}
+
+/// The refusal of a root for the way that leads to it, if there is one.
+pub fn way(found: &Located, facts: &Facts) -> Option<Refusal> {
+    if let Some(stream) = &found.stream {
+        let reason = format!("{} names the stream {stream}, not a folder", found.typed);
+        return Some(refusal("root-is-stream", reason, "name the folder"));
+    }
+    // Commands wrote there: one of them may have made the link, to have another folder opened the next time.
+    let written = facts.state.write_sids.iter().map(|known| &known.root);
+    let planted = |link: &&WinPath| written.clone().any(|root| link.is_in(root));
+    found.links.iter().find(planted).map(|link| {
+        let reason = format!("{link} leads elsewhere, and lies where commands could write");
+        refusal(
+            "root-through-planted-link",
+            reason,
+            "name the folder that it leads to, if that is what you mean",
+        )
+    })
 }
 
 /// The refusal of a folder as a root, if there is one.
@@ -99,6 +118,10 @@ fn volume(path: &WinPath, facts: &Facts) -> Option<Refusal> {
                 format!("{root} is a mapped network drive"),
                 "work on a local copy",
             ));
+        }
+        VolumeKind::Subst if volume.target.is_none() => {
+            let reason = format!("{root} stands for another path, which is not known");
+            return Some(refusal("root-no-drive", reason, "name the folder that it stands for"));
         }
         VolumeKind::Optical => {
             return Some(refusal("root-is-optical", format!("{root} is an optical disc"), LOCAL_FOLDER));
@@ -160,7 +183,7 @@ fn on_the_way(path: &WinPath, facts: &Facts, tree: &Tree) -> Option<Refusal> {
     .or_else(|| {
         let profile = &facts.folders.profile;
         let inside = path.below(profile)?;
-        let is_app_data = inside.len() == 1 && inside[0].eq_ignore_ascii_case("AppData");
+        let is_app_data = inside.len() <= 2 && inside.first()?.eq_ignore_ascii_case("AppData");
         is_app_data.then(|| {
             refusal(
                 "root-is-profile",

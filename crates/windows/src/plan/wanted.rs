@@ -346,9 +346,7 @@ impl List<'_, '_> {
         if !self.context.is_readable(self.step.path) {
             return self.unreadable(top);
         }
-        if top || self.needs_label(&closed_label(true)) {
-            self.set_label(closed_label(true), Purpose::Protect);
-        }
+        self.closed_label(top, &closed_label(true), Purpose::Protect);
     }
 
     /// Not to be read: by label in both tiers, and by DACL where the command is not the user.
@@ -358,8 +356,15 @@ impl List<'_, '_> {
         {
             self.deny(group, EVERYTHING, Applies::Tree, Purpose::DenyRead);
         }
-        if top || self.needs_label(&closed_label(false)) {
-            self.set_label(closed_label(false), Purpose::DenyRead);
+        self.closed_label(top, &closed_label(false), Purpose::DenyRead);
+    }
+
+    /// A label above Medium keeps the command from writing already, and the user's other programs too: to replace it by ours would
+    /// open the object to them, to add no-read-up would take it from them. So it stays, whatever that means for reading.
+    fn closed_label(&mut self, top: bool, wanted: &LabelSpec, purpose: Purpose) {
+        let higher = self.node.descriptor.label().level > wanted.level;
+        if !higher && (top || self.needs_label(wanted)) {
+            self.set_label(wanted.clone(), purpose);
         }
     }
 

@@ -147,7 +147,9 @@ impl Op {
             self,
             Self::List | Self::CreateFile | Self::CreateFolder | Self::LinkOut | Self::SetReparsePoint
         );
-        if node.is_folder() { !of_files } else { !of_folders }
+        // What is done through a link is done to what it leads to.
+        let through_link = node.kind.is_link() && (self == Self::List || self.is_creation());
+        !through_link && if node.is_folder() { !of_files } else { !of_folders }
     }
 
     /// The rights with which an existing object is opened, for operations that are no more than that.

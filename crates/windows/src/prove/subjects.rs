@@ -131,7 +131,7 @@ fn kind(
         Rule::Protected { path: at, .. } | Rule::GitDir { path: at } => {
             let is_git = at.name().is_some_and(|name| name.eq_ignore_ascii_case(".git"))
                 || matches!(verdict.rule, Rule::GitDir { .. });
-            let git_dir = git_commit && is_git && node.is_folder();
+            let git_dir = git_commit && is_git && node.kind == NodeKind::Folder;
             let this = if git_dir { SubjectKind::GitDir } else { SubjectKind::Protected };
             top(this, at, SubjectKind::InProtected)
         }

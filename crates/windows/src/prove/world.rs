@@ -230,10 +230,7 @@ fn add_probes(tree: &mut Tree, facts: &Facts) {
         .map(|(path, node)| (path.clone(), node.descriptor.clone()))
         .collect();
     for (folder, descriptor) in folders {
-        // Where the user cannot have made it, an administrator did.
-        let owns = descriptor.owner == Some(baseline.user);
-        let may = owns || allows(&baseline, &descriptor, AccessMask::FILE_ADD_FILE);
-        let creator = if may { &baseline } else { &setup };
+        let creator = inherit::likely_creator(&descriptor, &baseline, &setup);
         for (name, kind) in [(PROBE_FILE, NodeKind::File), (PROBE_FOLDER, NodeKind::Folder)] {
             let path = folder.join(name);
             if tree.get(&path).is_none() {

@@ -1,50 +1,45 @@
 //! Roots whose trees were walked to the end: while their descriptors stay as they are, nothing below needs a look.
 
 use rusqlite::{OptionalExtension, params};
-use serde::{Deserialize, Serialize};
 
 use super::{State, StateError};
 use crate::host::FileId;
 use crate::plan::path::WinPath;
-
-/// An object in a root that planning must know about.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Interesting {
-    /// Where.
-    pub path: WinPath,
-}
 
 /// What is known about a root.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Verified {
     /// Which folder.
     pub file_id: FileId,
+    /// For which policy: others look for other objects.
+    pub policy: String,
     /// Where it was.
     pub path: WinPath,
     /// Hash of its DACL and label.
     pub hash: String,
     /// Objects in it that planning must know about.
-    pub nodes: Vec<Interesting>,
+    pub nodes: Vec<WinPath>,
     /// When the whole tree was looked at last, in seconds since 1970.
     pub looked: u64,
 }
 
 impl State {
-    /// What is known about the folder with this id.
+    /// What is known about the folder with this id, for a policy.
     ///
     /// # Errors
     /// [`StateError`].
-    pub fn verified(&self, file_id: FileId) -> Result<Option<Verified>, StateError> {
-        let query = "SELECT path, hash, nodes, looked FROM roots WHERE file_id = ?1";
+    pub fn verified(&self, file_id: FileId, policy: &str) -> Result<Option<Verified>, StateError> {
+        let query = "SELECT path, hash, nodes, looked FROM roots WHERE file_id = ?1 AND policy = ?2";
         let row: Option<(String, String, String, i64)> = self.with("read", |connection| {
             let mut query = connection.prepare_cached(query)?;
             let columns = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?));
-            query.query_row([file_id.to_string()], columns).optional()
+            query.query_row([file_id.to_string().as_str(), policy], columns).optional()
         })?;
         Ok(row.and_then(|(path, hash, nodes, looked)| {
             let path = WinPath::absolute(&path).ok()?;
             let nodes = serde_json::from_str(&nodes).ok()?;
-            Some(Verified { file_id, path, hash, nodes, looked: u64::try_from(looked).ok()? })
+            let policy = policy.to_owned();
+            Some(Verified { file_id, policy, path, hash, nodes, looked: u64::try_from(looked).ok()? })
         }))
     }
 
@@ -53,14 +48,14 @@ impl State {
     /// # Errors
     /// [`StateError`].
     pub fn set_verified(&self, verified: &Verified) -> Result<(), StateError> {
-        let Verified { file_id, path, hash, nodes, looked } = verified;
+        let Verified { file_id, policy, path, hash, nodes, looked } = verified;
         // A list of paths always has a JSON form.
         let nodes = serde_json::to_string(nodes).unwrap_or_else(|_| "[]".to_owned());
         let looked = i64::try_from(*looked).unwrap_or(i64::MAX);
         self.write("note a root in", |connection| {
-            let insert = "INSERT OR REPLACE INTO roots (file_id, path, key, hash, nodes, looked)
-                          VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
-            let values = params![file_id.to_string(), path.as_str(), path.key(), hash, nodes, looked];
+            let insert = "INSERT OR REPLACE INTO roots (file_id, policy, path, key, hash, nodes, looked)
+                          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
+            let values = params![file_id.to_string(), policy, path.as_str(), path.key(), hash, nodes, looked];
             connection.prepare_cached(insert)?.execute(values)?;
             Ok(())
         })
@@ -80,6 +75,28 @@ impl State {
             };
             for (id, _) in rows.iter().filter(|(_, path)| touches(path)) {
                 connection.execute("DELETE FROM roots WHERE file_id = ?1", [id])?;
+            }
+            Ok(())
+        })
+    }
+
+    /// Planning must know about these objects too, in every root that holds them.
+    ///
+    /// # Errors
+    /// [`StateError`].
+    pub fn learn(&self, paths: &[WinPath]) -> Result<(), StateError> {
+        self.write("note a root in", |connection| {
+            let mut query = connection.prepare_cached("SELECT rowid, path, nodes FROM roots")?;
+            let rows = query.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
+            let rows: Vec<(i64, String, String)> = rows.collect::<rusqlite::Result<_>>()?;
+            for (row, root, nodes) in rows {
+                let Ok(root) = WinPath::absolute(&root) else { continue };
+                let mut nodes: Vec<WinPath> = serde_json::from_str(&nodes).unwrap_or_default();
+                nodes.extend(paths.iter().filter(|path| path.is_below(&root)).cloned());
+                nodes.sort();
+                nodes.dedup();
+                let nodes = serde_json::to_string(&nodes).unwrap_or_else(|_| "[]".to_owned());
+                connection.execute("UPDATE roots SET nodes = ?1 WHERE rowid = ?2", params![nodes, row])?;
             }
             Ok(())
         })

@@ -95,7 +95,12 @@ impl<'a, H: Host> Undoing<'a, H> {
         records
     }
 
-    fn open(&self, folder: Option<&H::Handle>, path: &WinPath, rights: AccessMask) -> Result<H::Handle, HostError> {
+    fn open(
+        &self,
+        folder: Option<&H::Handle>,
+        path: &WinPath,
+        rights: AccessMask,
+    ) -> Result<H::Handle, HostError> {
         match (folder, path.name()) {
             (Some(folder), Some(name)) => self.host.open_child(folder, name, rights),
             _ => self.host.open(path, rights),
@@ -192,8 +197,15 @@ impl<H: Host> Visitor<H> for Undoing<'_, H> {
         }
         let goes_on = self.goes_through(path, &gone) || !self.names_below(path).is_empty();
         let is_folder = info.kind == NodeKind::Folder;
-        let down = (is_folder && goes_on).then(|| Down { gone, bare: Some(bare) });
-        Ok(Some(Look { handle: Arc::new(handle), path: path.clone(), write, original: None, down, again: false }))
+        let down = (is_folder && goes_on).then_some(Down { gone, bare: Some(bare) });
+        Ok(Some(Look {
+            handle: Arc::new(handle),
+            path: path.clone(),
+            write,
+            original: None,
+            down,
+            again: false,
+        }))
     }
 
     fn note(&self, originals: &[Original]) -> Result<(), Stop> {

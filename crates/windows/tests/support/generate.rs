@@ -229,6 +229,14 @@ fn policy(case: &Case, root: &str, tree: &Tree) -> Policy {
     policy
 }
 
+/// Another run on the same host, later and elsewhere: the policy of `other`, whose roots on C: are not asked for.
+pub fn run_elsewhere(facts: &mut Facts, other: &Case) -> Policy {
+    let (_, mut policy) = build(other);
+    facts.cwd = r"C:\Users\mia\Documents".to_owned();
+    policy.writable_roots.retain(|root| root.path.to_string_lossy().starts_with("D:"));
+    policy
+}
+
 fn set_user(facts: &mut Facts, case: &Case) {
     if case.elevated_user {
         facts.user.integrity = nt_security::token::integrity::HIGH;

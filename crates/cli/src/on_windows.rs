@@ -1,0 +1,7 @@
+//! The commands of the program on Windows.
+
+pub mod doctor;
+pub mod plan;
+mod progress;
+pub mod run;
+pub mod teardown;

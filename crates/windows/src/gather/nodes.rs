@@ -1,0 +1,96 @@
+//! The nodes of the facts: each object once, with every folder above it.
+
+use std::collections::BTreeMap;
+
+use nt_security::AccessMask;
+
+use super::Identity;
+use crate::host::{Entry, Host, HostErrorKind, HostResult};
+use crate::plan::facts::{Node, NodeKind};
+use crate::plan::path::WinPath;
+
+/// How much of a `.git` file is read.
+const MOST_POINTER: usize = 4096;
+
+/// Nodes that were found.
+pub(super) struct Nodes<'a, H: Host> {
+    host: &'a H,
+    nodes: BTreeMap<WinPath, Option<(Node, Option<Identity>)>>,
+}
+
+impl<'a, H: Host> Nodes<'a, H> {
+    pub(super) fn new(host: &'a H) -> Self {
+        Self { host, nodes: BTreeMap::new() }
+    }
+
+    /// Adds an object and the folders above it. `None`: it is not there, or a link lies on the way.
+    pub(super) fn add(&mut self, path: &WinPath) -> Option<&Node> {
+        if !self.nodes.contains_key(path) {
+            if let Some(parent) = path.parent() {
+                self.add(&parent);
+            }
+            let node = self.ask(path).ok();
+            // A folder that does not exist is asked for once.
+            self.nodes.insert(path.clone(), node);
+        }
+        self.nodes.get(path)?.as_ref().map(|(node, _)| node)
+    }
+
+    /// Says more about an object that was added.
+    pub(super) fn replace(&mut self, node: Node) {
+        if let Some(Some((known, _))) = self.nodes.get_mut(&node.path) {
+            *known = node;
+        }
+    }
+
+    /// Which file it is, and its descriptor, of an object that was added.
+    pub(super) fn identity(&self, path: &WinPath) -> Option<Identity> {
+        self.nodes.get(path)?.as_ref()?.1.clone()
+    }
+
+    /// What a folder holds; nothing if it cannot be listed.
+    pub(super) fn list(&self, folder: &WinPath) -> Vec<Entry> {
+        let opened = self.host.open(folder, AccessMask::FILE_LIST_DIRECTORY);
+        opened.and_then(|folder| self.host.list(&folder)).unwrap_or_default()
+    }
+
+    pub(super) fn names(&self, folder: &WinPath) -> Vec<String> {
+        self.list(folder).into_iter().map(|entry| entry.name).collect()
+    }
+
+    pub(super) fn finish(self) -> Vec<Node> {
+        self.nodes.into_values().flatten().map(|(node, _)| node).collect()
+    }
+
+    fn ask(&self, path: &WinPath) -> HostResult<(Node, Option<Identity>)> {
+        let opened = self.host.open(path, AccessMask::READ_CONTROL);
+        let handle = match opened {
+            Err(error) if error.kind == HostErrorKind::AccessDenied => {
+                self.host.open(path, AccessMask::NONE)?
+            }
+            result => result?,
+        };
+        let info = self.host.info(&handle)?;
+        let descriptor = self.host.descriptor(&handle).ok();
+        let is_pointer =
+            info.kind == NodeKind::File && path.name().is_some_and(|name| name.eq_ignore_ascii_case(".git"));
+        let content = if is_pointer { self.content(path) } else { None };
+        let target = if info.kind.is_link() { self.host.target(&handle)? } else { None };
+        let node = Node {
+            sddl: descriptor.as_ref().map(nt_security::SecurityDescriptor::to_sddl),
+            target,
+            links: info.links,
+            cloud: info.cloud,
+            read_only: info.read_only,
+            content,
+            ..Node::new(path.clone(), info.kind)
+        };
+        Ok((node, descriptor.map(|descriptor| (info.id, descriptor))))
+    }
+
+    fn content(&self, path: &WinPath) -> Option<String> {
+        let file = self.host.open(path, AccessMask::FILE_READ_DATA).ok()?;
+        let bytes = self.host.read(&file, MOST_POINTER).ok()?;
+        Some(String::from_utf8_lossy(&bytes).into_owned())
+    }
+}

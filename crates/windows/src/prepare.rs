@@ -1,0 +1,113 @@
+//! Everything between a policy and a command that can be started: facts, plan, grants.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use codex_sandbox_policy::Policy;
+
+use crate::gather::{Request, gather, remember};
+use crate::grants::{Applied, GrantError, Progress, apply};
+use crate::host::Host;
+use crate::plan::data::{LabelChange, Purpose, RootState, WindowsPlan};
+use crate::plan::facts::Facts;
+use crate::plan::path::WinPath;
+use crate::plan::{PlanError, plan};
+use crate::state::State;
+
+/// A host on which a command can be started as `plan` says.
+#[derive(Debug, Clone)]
+pub struct Prepared {
+    /// What was found.
+    pub facts: Facts,
+    /// What was done. The token must not carry the write SIDs of [`Applied::degraded`].
+    pub plan: WindowsPlan,
+    /// What came of it.
+    pub applied: Applied,
+}
+
+/// Why no command can be started.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum PrepareError {
+    /// The policy has no plan on this host.
+    Plan(PlanError),
+    /// The machine, or the state database.
+    Grant(GrantError),
+    /// The user ended the walk; the next run goes on.
+    Cancelled,
+}
+
+impl PrepareError {
+    /// A stable word.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Plan(error) => error.code(),
+            Self::Grant(error) => error.code(),
+            Self::Cancelled => "grants-cancelled",
+        }
+    }
+}
+
+impl fmt::Display for PrepareError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Plan(error) => error.fmt(f),
+            Self::Grant(error) => error.fmt(f),
+            Self::Cancelled => f.write_str("grants-cancelled: the next run goes on where this one was ended"),
+        }
+    }
+}
+
+impl std::error::Error for PrepareError {}
+
+impl From<PlanError> for PrepareError {
+    fn from(error: PlanError) -> Self {
+        Self::Plan(error)
+    }
+}
+
+impl From<GrantError> for PrepareError {
+    fn from(error: GrantError) -> Self {
+        Self::Grant(error)
+    }
+}
+
+/// Gathers the facts, plans, and grants what is missing. When this returns, the command can be started with the plan's token.
+/// At its end call [`end_of_run`](crate::grants::end_of_run) and [`State::end_run`].
+///
+/// # Errors
+/// [`PrepareError`].
+pub fn prepare<H: Host>(
+    policy: &Policy,
+    cwd: &str,
+    environment: BTreeMap<String, String>,
+    host: &H,
+    state: &State,
+    progress: &dyn Progress,
+) -> Result<Prepared, PrepareError> {
+    let facts = gather(host, state, &Request { policy, cwd, environment, rescan: false })?;
+    let plan = plan(policy, &facts)?;
+    let durable = state.require_durable().is_ok();
+    if durable {
+        state.begin_run(host.process(), &needs(&plan.labels)).map_err(GrantError::from)?;
+    }
+    let applied = apply(&plan, host, state, progress)?;
+    if applied.cancelled {
+        return Err(PrepareError::Cancelled);
+    }
+    if durable {
+        let is_degraded = |root: &WinPath| applied.degraded.iter().any(|degraded| degraded.root == *root);
+        let granted = plan.roots.iter().filter(|root| root.state == RootState::Granted);
+        let granted = granted.filter_map(|root| root.path.clone());
+        let roots: Vec<WinPath> = granted.filter(|root| !is_degraded(root)).collect();
+        let made: Vec<WinPath> = plan.placeholders.iter().map(|made| made.path.clone()).collect();
+        remember(host, state, policy, &facts, &roots, &made)?;
+    }
+    Ok(Prepared { facts, plan, applied })
+}
+
+/// Paths whose labels keep the promises of a run, so that others leave them alone while it goes on.
+fn needs(labels: &[LabelChange]) -> Vec<WinPath> {
+    let closes = |label: &&LabelChange| matches!(label.purpose, Purpose::Protect | Purpose::DenyRead);
+    labels.iter().filter(closes).map(|label| label.path.clone()).collect()
+}
