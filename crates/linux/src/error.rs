@@ -131,11 +131,11 @@ pub enum RunError {
         what: &'static str,
     },
     /// A standard stream that would be a way out.
-    #[error("{stream} is a socket {what}, and would lead out of the sandbox")]
+    #[error("{stream} is {what}, and would lead out of the sandbox")]
     Socket {
         /// Standard input, output or error.
         stream: &'static str,
-        /// What of a socket it is.
+        /// What it is.
         what: &'static str,
     },
     /// The sandbox ended without saying how: its pid 1 was killed from outside.

@@ -143,6 +143,8 @@ pub struct LinuxPlan {
     pub mounts: Vec<Mount>,
     /// Folders that must exist (mode 0700, but for upper folders of overlays: 01777) before the run.
     pub private_dirs: Vec<PathBuf>,
+    /// The file that brokers lock around each call that changes something, where there are roots: runs may share one.
+    pub lock: Option<PathBuf>,
     /// Folders that belong to the sandbox alone.
     pub private: Vec<PathBuf>,
     /// Landlock ABI in use; 0 is none.
@@ -228,6 +230,7 @@ pub fn plan(policy: &Resolved, facts: &Facts, view: &View) -> Result<LinuxPlan, 
         namespaces: if native { namespaces(policy) } else { Vec::new() },
         identity: facts.identity.clone(),
         private_dirs,
+        lock: (!policy.roots.is_empty()).then(|| policy.state.join("lock")),
         private: private(native, &overlays),
         mounts: if native { mounts(policy, view, overlays, hidden) } else { Vec::new() },
         landlock_abi: facts.landlock_abi,

@@ -209,21 +209,24 @@ fn null() -> Result<OwnedFd, Errno> {
     if number > 2 { Ok(fd) } else { sys::duplicate_above(number, 3) }
 }
 
-/// A socket belongs to the network namespace in which it was made: whatever the command does with it happens outside. Only a
+/// A folder lies on the mounts of the outside, where nothing is hidden. A socket belongs to the network namespace in which it was made: whatever the command does with it happens outside. Only a
 /// connected stream has one peer for good, and with the network allowed the host's own protocols do no harm.
 fn way_out(fd: &OwnedFd, network: bool) -> Option<&'static str> {
+    if rustix::fs::fstat(fd).is_ok_and(|stat| rustix::fs::FileType::from_raw_mode(stat.st_mode).is_dir()) {
+        return Some("a folder");
+    }
     let domain = sys::socket_option(fd.as_fd(), libc::SO_DOMAIN).ok()?;
     let kind = sys::socket_option(fd.as_fd(), libc::SO_TYPE).ok()?;
     match domain {
         libc::AF_UNIX if !matches!(kind, libc::SOCK_STREAM | libc::SOCK_SEQPACKET) => {
-            Some("for Unix datagrams")
+            Some("a socket for Unix datagrams")
         }
-        libc::AF_UNIX if rustix::net::getpeername(fd).is_err() => Some("without a peer"),
+        libc::AF_UNIX if rustix::net::getpeername(fd).is_err() => Some("a socket without a peer"),
         libc::AF_UNIX => None,
         libc::AF_INET | libc::AF_INET6 if network && matches!(kind, libc::SOCK_STREAM | libc::SOCK_DGRAM) => {
             None
         }
-        _ => Some("of the host's network"),
+        _ => Some("a socket of the host's network"),
     }
 }
 

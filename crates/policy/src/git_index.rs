@@ -17,8 +17,8 @@ pub enum IndexError {
     /// An entry's name leads to where git keeps code, or out of the work tree.
     #[error("has an entry that git would not make: {0:?}")]
     Name(String),
-    /// Something that could make another reader see other entries.
-    #[error("uses the extension {0}, which is not looked through")]
+    /// Something without which the entries are not all.
+    #[error("has the extension {0}, without which it is not whole")]
     Extension(String),
 }
 
@@ -46,11 +46,14 @@ const STAGES: u16 = 0x3000;
 const S_IFDIR: u32 = 0o040_000;
 const S_IFMT: u32 = 0o170_000;
 
-/// Looks through an index. `hash` is the length of the repository's object names: 20 bytes, or 32 (`objectformat = sha256`).
+/// Looks through an index, and gives what git may have of it: header and entries, with a new checksum. The extensions are what
+/// git remembers for speed (trees, untracked files) or could read other entries by; git makes them anew.
+///
+/// `hash` is the length of the repository's object names: [`SHA1`], or [`SHA256`].
 ///
 /// # Errors
 /// [`IndexError`]: git would read entries from it that it would not have written.
-pub fn check(bytes: &[u8], hash: usize) -> Result<(), IndexError> {
+pub fn clean(bytes: &[u8], hash: usize) -> Result<Vec<u8>, IndexError> {
     let mut reader = Reader { bytes, at: 0 };
     if reader.take(4)? != b"DIRC" {
         return Err(IndexError::Format("no signature"));
@@ -71,7 +74,21 @@ pub fn check(bytes: &[u8], hash: usize) -> Result<(), IndexError> {
         }
         names.add(&name, &entry)?;
     }
-    extensions(&mut reader, end)
+    let mut cleaned = bytes[..reader.at].to_vec();
+    if extensions(&mut reader, end)? {
+        cleaned.extend(SPARSE);
+    }
+    let sum = checksum(&cleaned, hash);
+    cleaned.extend(sum);
+    Ok(cleaned)
+}
+
+/// The extension that says that entries may be folders.
+const SPARSE: &[u8] = b"sdir\0\0\0\0";
+
+fn checksum(bytes: &[u8], hash: usize) -> Vec<u8> {
+    use sha2::Digest;
+    if hash == SHA256 { sha2::Sha256::digest(bytes).to_vec() } else { sha1::Sha1::digest(bytes).to_vec() }
 }
 
 struct Entry {
@@ -166,19 +183,21 @@ fn is_harmless(component: &[u8]) -> bool {
     git.find(&stem[..kept]).is_none() && git.find(component).is_none()
 }
 
-/// What follows the entries. Extensions in small letters, and those that say where entries start, could make another reader
-/// see another list.
-fn extensions(reader: &mut Reader<'_>, end: usize) -> Result<(), IndexError> {
-    const KNOWN: [&[u8]; 5] = [b"TREE", b"REUC", b"UNTR", b"FSMN", b"sdir"];
+/// What follows the entries: whether it is a sparse index. Extensions in small letters cannot be left out
+/// (gitformat-index(5)).
+fn extensions(reader: &mut Reader<'_>, end: usize) -> Result<bool, IndexError> {
+    let mut sparse = false;
     while reader.at < end {
         let name = reader.take(4)?;
-        if !KNOWN.contains(&name) {
-            return Err(IndexError::Extension(String::from_utf8_lossy(name).into_owned()));
-        }
         let size = reader.u32()? as usize;
         reader.take(size)?;
+        match name {
+            b"sdir" => sparse = true,
+            [b'A'..=b'Z', ..] => {}
+            _ => return Err(IndexError::Extension(String::from_utf8_lossy(name).into_owned())),
+        }
     }
-    if reader.at == end { Ok(()) } else { Err(IndexError::Format("an extension in the checksum")) }
+    if reader.at == end { Ok(sparse) } else { Err(IndexError::Format("an extension in the checksum")) }
 }
 
 struct Reader<'a> {

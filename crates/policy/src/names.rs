@@ -26,12 +26,17 @@ impl ProtectedNames {
 
     /// The protected name that `component` is a spelling of, as the user wrote it.
     pub fn find(&self, component: &[u8]) -> Option<&OsStr> {
+        self.find_plain(component).or_else(|| self.find_plain(plain(component)))
+    }
+
+    fn find_plain(&self, component: &[u8]) -> Option<&OsStr> {
         let position = if component.is_ascii() {
             self.folded.iter().position(|name| name.as_bytes().eq_ignore_ascii_case(component))
         } else {
             let folded = fold(component);
             self.folded.iter().position(|name| *name == folded)
         };
+        let position = position.or_else(|| self.folded.iter().position(|name| is_short(name, component)));
         position.map(|index| self.written[index].as_os_str())
     }
 
@@ -39,6 +44,26 @@ impl ProtectedNames {
     pub fn iter(&self) -> impl Iterator<Item = &OsStr> {
         self.written.iter().map(OsString::as_os_str)
     }
+}
+
+/// What FAT and NTFS make of a name: it ends at a stream, and blanks and dots at its end are dropped.
+fn plain(component: &[u8]) -> &[u8] {
+    let stem = component.split(|byte| *byte == b':').next().unwrap_or_default();
+    let kept = stem.iter().rposition(|byte| *byte != b' ' && *byte != b'.').map_or(0, |at| at + 1);
+    &stem[..kept]
+}
+
+/// Whether `component` can be the short name (8.3) of `name`: `GIT~1` for `.git`.
+fn is_short(name: &str, component: &[u8]) -> bool {
+    let Some(tilde) = component.iter().position(|byte| *byte == b'~') else { return false };
+    let (start, number) = (&component[..tilde], &component[tilde + 1..]);
+    let letters: Vec<u8> = name.bytes().filter(u8::is_ascii_alphanumeric).collect();
+    !number.is_empty()
+        && number.iter().all(u8::is_ascii_digit)
+        && !start.is_empty()
+        && start.len() <= 6
+        && start.len() == letters.len().min(6)
+        && letters[..start.len()].eq_ignore_ascii_case(start)
 }
 
 /// Whether `name` can be one component of a path: not empty, not `.` or `..`, no separator, no NUL.
@@ -114,8 +139,17 @@ mod tests {
     }
 
     #[test]
+    fn what_fat_and_ntfs_take_for_the_name_is_the_name() {
+        for spelling in
+            [".git.", ".git ", ".git::$INDEX_ALLOCATION", ".GIT. .", "GIT~1", "git~12", "codex~1", "AGENTS~2"]
+        {
+            assert!(names().find(spelling.as_bytes()).is_some(), "{spelling:?}");
+        }
+    }
+
+    #[test]
     fn neighbours_are_not_protected() {
-        for spelling in [".github", ".gitignore", "git", ".git ", ".gi", ".gıt", "x.git"] {
+        for spelling in [".github", ".gitignore", "git", "git~", "git~x", "gits~1", ".gi", ".gıt", "x.git"] {
             assert_eq!(names().find(spelling.as_bytes()), None, "{spelling:?}");
         }
         assert_eq!(names().find(b".gi\xff"), None);

@@ -130,6 +130,8 @@ pub struct Resolved {
     pub deny_read: Vec<PathBuf>,
     /// Outbound network.
     pub network_access: bool,
+    /// Folder of the sandbox' own: private temporary folders, the lock of runs.
+    pub state: PathBuf,
     /// Hosts that stay reachable.
     pub network_allow: Vec<AllowedHost>,
     /// Where they were written.
@@ -150,7 +152,7 @@ pub fn resolve(policy: &Policy, place: &Place, facts: &dyn PathFacts) -> Result<
     let cwd = paths::working_directory(place, facts)?;
     check_protected(policy)?;
     if policy.mode == Mode::DangerFullAccess {
-        return Ok(unrestricted(policy, cwd));
+        return Ok(unrestricted(policy, cwd, place));
     }
     let denied = paths::deny_read(policy, place, &cwd, facts)?;
     let bounds = roots::Bounds::new(place, facts);
@@ -182,6 +184,7 @@ pub fn resolve(policy: &Policy, place: &Place, facts: &dyn PathFacts) -> Result<
         sealed,
         deny_read: denied.paths,
         network_access: policy.network_access,
+        state: bounds.state().to_path_buf(),
         network_allow: policy.network_allow.clone(),
         network_allow_origin: policy.network_allow_origin.clone(),
         limits: policy.limits,
@@ -250,7 +253,7 @@ fn check_protected(policy: &Policy) -> Result<(), PolicyError> {
     Err(PolicyError::new(Origin::Library, problem))
 }
 
-fn unrestricted(policy: &Policy, cwd: PathBuf) -> Resolved {
+fn unrestricted(policy: &Policy, cwd: PathBuf, place: &Place) -> Resolved {
     Resolved {
         mode: policy.mode,
         cwd,
@@ -263,6 +266,7 @@ fn unrestricted(policy: &Policy, cwd: PathBuf) -> Resolved {
         sealed: Vec::new(),
         deny_read: Vec::new(),
         network_access: true,
+        state: place.state.clone(),
         network_allow: Vec::new(),
         network_allow_origin: Origin::Default,
         limits: Limits::default(),

@@ -61,8 +61,8 @@ impl Broker<'_> {
         let system = |errno: Errno| (errno, format!("cannot be read or copied: {errno}"));
         let content = read(source, moved).map_err(system)?;
         let hash = self.hash_length(target);
-        git_index::check(&content, hash).map_err(|error| (Errno::ROFS, error.to_string()))?;
-        replace(source, moved, &content).map_err(system)
+        let cleaned = git_index::clean(&content, hash).map_err(|error| (Errno::ROFS, error.to_string()))?;
+        replace(source, moved, &cleaned).map_err(system)
     }
 
     /// The length of object names, from the repository's own configuration, which the command cannot change.

@@ -12,15 +12,25 @@ use super::guard::{FileId, id_of};
 
 /// How many levels above `dir` (0: itself) the nearest git directory lies, looking at `depth` levels, the root excluded.
 /// Those in `made` were made in this run and do not count.
-pub fn nearest_above(dir: BorrowedFd<'_>, depth: usize, made: &HashSet<FileId>) -> Option<usize> {
-    let mut up = String::new();
+///
+/// # Errors
+/// The system's, where a level cannot be looked at: nobody can tell then.
+pub fn nearest_above(
+    dir: BorrowedFd<'_>,
+    depth: usize,
+    made: &HashSet<FileId>,
+) -> Result<Option<usize>, Errno> {
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let mut at = rustix::fs::openat(dir, c".", flags, Mode::empty())?;
     for level in 0..depth {
-        if is_git_dir(dir, &up) && !was_made(dir, &up, made) {
-            return Some(level);
+        if is_git_dir(at.as_fd()) && !was_made(at.as_fd(), made) {
+            return Ok(Some(level));
         }
-        up.push_str("../");
+        if level + 1 < depth {
+            at = rustix::fs::openat(&at, c"..", flags, Mode::empty())?;
+        }
     }
-    None
+    Ok(None)
 }
 
 /// What git looks for in a git directory.
@@ -32,19 +42,17 @@ pub fn other_marks(name: &[u8]) -> Option<Vec<&'static str>> {
     MARKS.iter().any(is).then(|| MARKS.into_iter().filter(|mark| !is(mark)).collect())
 }
 
-/// Whether git would take the folder `prefix` (empty, or `../` …) of `dir` for a git directory. What cannot be looked at
-/// counts as there.
-fn is_git_dir(dir: BorrowedFd<'_>, prefix: &str) -> bool {
-    let missing = |name: &str| {
-        let stat = rustix::fs::statat(dir, format!("{prefix}{name}"), AtFlags::SYMLINK_NOFOLLOW);
+/// Whether git would take the folder for a git directory. What cannot be looked at counts as there.
+fn is_git_dir(dir: BorrowedFd<'_>) -> bool {
+    let missing = |name: &&str| {
+        let stat = rustix::fs::statat(dir, *name, AtFlags::SYMLINK_NOFOLLOW);
         matches!(stat, Err(Errno::NOENT | Errno::NOTDIR))
     };
-    !MARKS.into_iter().any(missing)
+    !MARKS.iter().any(missing)
 }
 
-fn was_made(dir: BorrowedFd<'_>, prefix: &str, made: &HashSet<FileId>) -> bool {
-    rustix::fs::statat(dir, format!("{prefix}."), AtFlags::empty())
-        .is_ok_and(|stat| made.contains(&id_of(&stat)))
+fn was_made(dir: BorrowedFd<'_>, made: &HashSet<FileId>) -> bool {
+    rustix::fs::fstat(dir).is_ok_and(|stat| made.contains(&id_of(&stat)))
 }
 
 /// Entries that one search reads at most.
@@ -75,10 +83,10 @@ fn search(
     left: &mut usize,
 ) -> Option<bool> {
     // A folder made in this run holds nothing older: moving an old git directory into it was refused.
-    if rustix::fs::fstat(dir).is_ok_and(|stat| made.contains(&id_of(&stat))) {
+    if was_made(dir.as_fd(), made) {
         return Some(false);
     }
-    if is_git_dir(dir.as_fd(), "") {
+    if is_git_dir(dir.as_fd()) {
         return Some(true);
     }
     let entries = rustix::fs::Dir::read_from(dir).ok()?;

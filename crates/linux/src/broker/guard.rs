@@ -120,7 +120,7 @@ impl Broker<'_> {
         let Rule::Root { root } = self.rules.decide(path).rule else { return Ok(()) };
         let Ok(below) = dir_path.strip_prefix(&root) else { return Ok(()) };
         let depth = below.components().count();
-        let Some(found) = gitdir::nearest_above(dir, depth, &self.session.folders) else { return Ok(()) };
+        let Some(found) = gitdir::nearest_above(dir, depth, &self.session.folders)? else { return Ok(()) };
         let git_dir: std::path::PathBuf =
             root.join(below.components().take(depth - found).collect::<std::path::PathBuf>());
         self.report(|| {

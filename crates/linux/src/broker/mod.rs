@@ -11,6 +11,7 @@ mod git_index;
 mod gitdir;
 mod guard;
 mod links;
+pub mod lock;
 mod memory;
 mod metadata;
 mod names;
@@ -50,6 +51,7 @@ pub struct Broker<'a> {
     root: OwnedFd,
     session: Session,
     blocked: BlockedCalls,
+    lock: std::rc::Rc<lock::RunsLock>,
     umask: Umask,
     reports: BTreeSet<String>,
     /// The last answers that could not be delivered because a signal interrupted the caller (kernels before 5.19): the
@@ -71,12 +73,12 @@ struct Umask {
 const MAX_REPORTS: usize = 64;
 
 impl<'a> Broker<'a> {
-    /// Makes the broker of `plan`. `command` is the command's process id.
+    /// Makes the broker of `plan`.
     pub fn new(
         plan: &'a LinuxPlan,
         listener: OwnedFd,
         proc: Option<OwnedFd>,
-        _command: i32,
+        lock: Option<OwnedFd>,
     ) -> Result<Self, Errno> {
         let foreign_proc = plan.backend == Backend::Native && proc.is_none();
         let initial = sys::umask(0);
@@ -90,6 +92,7 @@ impl<'a> Broker<'a> {
             root: caller::root()?,
             session: Session::default(),
             blocked: BlockedCalls::new()?,
+            lock: std::rc::Rc::new(lock::RunsLock::new(lock)),
             umask: Umask { initial, current: initial, changed: false },
             reports: BTreeSet::new(),
             undelivered: HashMap::new(),
@@ -151,6 +154,9 @@ impl<'a> Broker<'a> {
 
     fn handle(&mut self, call: &Call) -> Handled {
         let sys = Sys::from_number(call.nr).ok_or(Errno::NOSYS)?;
+        let lock = self.lock.clone();
+        let changes_names = !matches!(sys, Sys::Umask | Sys::Connect | Sys::Socketpair | Sys::Kill);
+        let _held = changes_names.then(|| lock.hold());
         match sys {
             Sys::Open | Sys::Creat | Sys::Openat | Sys::Truncate => self.handle_file(call, sys),
             Sys::Mkdir

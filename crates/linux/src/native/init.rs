@@ -30,6 +30,8 @@ pub struct Launch<'a> {
     pub control: &'a OwnedFd,
     /// A pidfd of the launcher: when it ends, so do we.
     pub launcher: OwnedFd,
+    /// The lock of runs, where there are roots.
+    pub lock: Option<OwnedFd>,
     /// Wait for [`ToInit::Proceed`] before doing anything.
     pub wait: bool,
     /// Signal mask of the launcher, for the command.
@@ -78,7 +80,7 @@ fn serve(launch: Launch<'_>) -> Result<(), Failure> {
     let (plan, control, launcher) = (launch.plan, launch.control, &launch.launcher);
     let host_proc = plan.backend == Backend::Native && proc.is_none();
     let command = start(plan, launch.image, launch.stdio, &launch.mask)?;
-    let mut broker = Broker::new(plan, command.listener, proc, command.pid)
+    let mut broker = Broker::new(plan, command.listener, proc, launch.lock)
         .map_err(Failure::at(Stage::Seccomp, "broker"))?;
     let deadline = plan.limits.wall_clock.map(|limit| started + limit);
     let ended = Loop {
@@ -107,8 +109,13 @@ fn serve(launch: Launch<'_>) -> Result<(), Failure> {
 
 /// Nothing that the launcher's process holds may be of use to the command: no descriptor but ours, no strings.
 fn hide(launch: &Launch<'_>) -> Result<(), Failure> {
-    let mut keep: Vec<u32> =
-        launch.stdio.iter().chain([launch.control, &launch.launcher]).map(number).collect();
+    let mut keep: Vec<u32> = launch
+        .stdio
+        .iter()
+        .chain([launch.control, &launch.launcher])
+        .chain(&launch.lock)
+        .map(number)
+        .collect();
     keep.sort_unstable();
     let mut first = 3;
     for fd in keep {

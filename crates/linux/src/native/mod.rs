@@ -46,6 +46,7 @@ pub fn launch(
     stdio: [OwnedFd; 3],
 ) -> Result<Sandboxed, Failure> {
     mounts::make_private_dirs(plan)?;
+    let lock = plan.lock.as_deref().map(mounts::open_lock).transpose()?;
     let cgroup = RunCgroup::create(&plan.limits).map_err(|(object, error)| Failure {
         stage: Stage::Limits,
         object,
@@ -63,7 +64,7 @@ pub fn launch(
     let mask = sys::mask_for_commands(current);
     let started = start_init(
         plan,
-        |parts| init::run(Launch { plan, image, cwd, stdio, control: &parts, launcher, wait, mask }),
+        |parts| init::run(Launch { plan, image, cwd, stdio, control: &parts, launcher, lock, wait, mask }),
         theirs,
     );
     sys::set_signal_mask(&current);

@@ -1,6 +1,5 @@
 //! The mount plan, carried out inside the new mount namespace.
 
-use std::fs::File;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
@@ -314,27 +313,35 @@ pub fn make_private_dirs(plan: &LinuxPlan) -> Result<(), Failure> {
     for dir in &plan.private_dirs {
         if rustix::fs::stat(dir).is_ok() {
             check_own(dir)?;
-            continue;
+        } else {
+            make_private_dir(dir)?;
         }
-        let made = std::os::unix::fs::DirBuilderExt::mode(std::fs::DirBuilder::new().recursive(true), 0o700)
-            .create(dir);
-        made.map_err(|error| Failure {
-            stage: Stage::Prepare,
-            object: dir.clone(),
-            errno: Errno::from_io_error(&error).unwrap_or(Errno::IO),
-        })?;
         if dir.ends_with("upper") {
-            // The folder's own mode is what /tmp shows; its parents keep other users out.
-            let opened = File::open(dir).map_err(|_| Failure {
-                stage: Stage::Prepare,
-                object: dir.clone(),
-                errno: Errno::ACCESS,
-            })?;
-            rustix::fs::fchmod(&opened, Mode::from_raw_mode(0o1777))
-                .map_err(Failure::at(Stage::Prepare, dir))?;
+            // The folder's own mode is what /tmp shows, and an earlier command may have changed it; its parents keep other
+            // users out.
+            rustix::fs::chmod(dir, Mode::from_raw_mode(0o1777)).map_err(Failure::at(Stage::Prepare, dir))?;
         }
     }
     Ok(())
+}
+
+/// Opens the lock of runs.
+pub fn open_lock(path: &Path) -> Result<OwnedFd, Failure> {
+    let folder = path.parent().unwrap_or(path);
+    if rustix::fs::stat(folder).is_err() {
+        make_private_dir(folder)?;
+    }
+    check_own(folder)?;
+    crate::broker::lock::open(path).map_err(Failure::at(Stage::Prepare, path))
+}
+
+fn make_private_dir(dir: &Path) -> Result<(), Failure> {
+    let mut builder = std::fs::DirBuilder::new();
+    let builder = std::os::unix::fs::DirBuilderExt::mode(builder.recursive(true), 0o700);
+    builder.create(dir).map_err(|error| {
+        let errno = Errno::from_io_error(&error).unwrap_or(Errno::IO);
+        Failure { stage: Stage::Prepare, object: dir.to_path_buf(), errno }
+    })
 }
 
 /// In a folder that others can write (a run without HOME), somebody may have made ours before us.

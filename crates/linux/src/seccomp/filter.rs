@@ -84,8 +84,8 @@ fn ioctls(program: &mut Program) {
     const LETTER: u32 = 0xff00;
     let is = |request: u32| [When::Eq(1, request)];
     let letter = |letter: u8| [When::MaskedEq(1, LETTER, u32::from(letter) << 8)];
-    let terminal =
-        [libc::TIOCSTI, libc::TIOCLINUX, libc::TIOCCONS, libc::TIOCSETD].map(|request| is(request as u32));
+    let terminal = [libc::TIOCSTI, libc::TIOCLINUX, libc::TIOCCONS, libc::TIOCSETD, libc::TIOCEXCL]
+        .map(|request| is(request as u32));
     // FS_IOC_GETFLAGS, FS_IOC_FIEMAP, FS_IOC_FSGETXATTR and FS_IOC_GETVERSION only read; FICLONE, FICLONERANGE and
     // FIDEDUPERANGE need a descriptor that is open for writing.
     let harmless =
@@ -219,7 +219,10 @@ pub fn refused_names() -> Vec<Refusal> {
         some("clone", "with flags for new namespaces"),
         some("clone3, openat2", "always, as not implemented: programs use clone and openat"),
         some("unshare", "with flags for new namespaces"),
-        some("ioctl", "TIOCSTI, TIOCLINUX, TIOCCONS, TIOCSETD, and requests that change file attributes"),
+        some(
+            "ioctl",
+            "TIOCSTI, TIOCLINUX, TIOCCONS, TIOCSETD, TIOCEXCL, and requests that change file attributes",
+        ),
         some(
             "socket",
             "families other than Unix, IPv4, IPv6 and route netlink; raw sockets; Unix datagram sockets",
