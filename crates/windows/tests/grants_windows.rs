@@ -118,7 +118,8 @@ fn a_workspace_is_granted_and_taken_back() {
     let root = first.plan.roots.iter().find(|root| root.path.as_ref() == Some(&workspace.root_path()));
     assert_eq!(root.map(|root| &root.state), Some(&RootState::Granted), "{:#?}", first.plan.roots);
     assert!(first.applied.degraded.is_empty() && first.applied.refused.is_empty(), "{:#?}", first.applied);
-    let sid = first.plan.write_sids.iter().find(|sid| sid.root == workspace.root_path()).expect("granted").sid;
+    let sid =
+        first.plan.write_sids.iter().find(|sid| sid.root == workspace.root_path()).expect("granted").sid;
     let granted = workspace.texts();
     assert!(granted.values().all(|text| text.contains(&sid.to_string())), "{granted:#?}");
     // New files inherit.
