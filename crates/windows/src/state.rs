@@ -126,6 +126,17 @@ impl State {
         self.with("limit", |connection| connection.busy_timeout(time))
     }
 
+    /// Removes the file, and the folder if nothing else is in it: the last step of taking everything back.
+    ///
+    /// # Errors
+    /// When the file cannot be removed, because another process has it open.
+    pub fn remove(self) -> std::io::Result<()> {
+        let Self { connection, file, .. } = self;
+        drop(connection);
+        let Some(file) = file else { return Ok(()) };
+        open::remove(&file)
+    }
+
     fn lock(&self) -> MutexGuard<'_, Connection> {
         self.connection.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -205,3 +205,15 @@ fn roots_and_what_was_made_are_remembered_by_path_and_id() {
     state.end_walks(&[path(r"C:\w")]).unwrap();
     assert!(state.unfinished().unwrap().is_empty());
 }
+
+#[test]
+fn nothing_is_left_of_a_state_that_was_removed() {
+    let top = tempdir().unwrap();
+    let folder = top.path().join("state");
+    filled(&folder).remove().unwrap();
+    assert!(!folder.exists());
+    let state = filled(&folder);
+    fs::write(folder.join("notes.txt"), "of the user").unwrap();
+    state.remove().unwrap();
+    assert_eq!(fs::read_dir(&folder).unwrap().count(), 1);
+}

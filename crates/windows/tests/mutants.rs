@@ -417,6 +417,23 @@ fn table() -> (String, Vec<&'static str>) {
     (text, lost.map(|((name, _, _), _)| *name).collect())
 }
 
+#[test]
+fn the_plans_that_mutants_are_made_of_are_proved() {
+    for on in [
+        Host::Laptop,
+        Host::Commit,
+        Host::Administrator,
+        Host::Shared,
+        Host::Domain,
+        Host::DomainModify,
+        Host::DomainShared,
+        Host::Online,
+    ] {
+        let (facts, policy) = host(on);
+        support::assert_holds(&planned(&policy, &facts), &facts);
+    }
+}
+
 /// Where docs/windows-plan.md has the table.
 const BEGIN: &str = "<!-- mutants: written by crates/windows/tests/mutants.rs -->\n";
 const END: &str = "<!-- end of mutants -->";

@@ -1,5 +1,7 @@
 //! Protected names that were born during the run: frozen at its end, and what in them makes git run code is listed.
 
+use std::sync::Arc;
+
 use nt_security::AccessMask;
 
 use super::apply;
@@ -95,17 +97,23 @@ struct Search<'a, H: Host> {
 }
 
 impl<H: Host> Search<'_, H> {
+    /// Goes down by handle, so that nothing that is renamed meanwhile leads elsewhere.
     fn folder(&self, top: &WinPath, born: &mut Vec<WinPath>) -> Result<(), HostError> {
-        let mut folders = vec![top.clone()];
-        while let Some(folder) = folders.pop() {
-            for Entry { name, kind, .. } in self.list(&folder)? {
+        let mut folders: Vec<(Option<Arc<H::Handle>>, WinPath)> = vec![(None, top.clone())];
+        while let Some((above, folder)) = folders.pop() {
+            let Some(handle) = self.open(above.as_deref(), &folder)? else { continue };
+            let entries = match self.host.list(&handle) {
+                Err(error) if error.is_killed() => return Err(error),
+                entries => entries.unwrap_or_default(),
+            };
+            for Entry { name, kind, .. } in entries {
                 let path = folder.join(&name);
                 if self.is_protected(&path) {
                     if !self.is_known(&path) {
                         born.push(path);
                     }
                 } else if kind == NodeKind::Folder {
-                    folders.push(path);
+                    folders.push((Some(Arc::clone(&handle)), path));
                 }
             }
         }
@@ -113,11 +121,14 @@ impl<H: Host> Search<'_, H> {
     }
 
     /// What cannot be listed was not written by the command either.
-    fn list(&self, folder: &WinPath) -> Result<Vec<Entry>, HostError> {
-        let opened = self.host.open(folder, AccessMask::FILE_LIST_DIRECTORY);
-        match opened.and_then(|folder| self.host.list(&folder)) {
-            Err(error) if !error.is_killed() => Ok(Vec::new()),
-            result => result,
+    fn open(&self, above: Option<&H::Handle>, folder: &WinPath) -> Result<Option<Arc<H::Handle>>, HostError> {
+        let opened = match (above, folder.name()) {
+            (Some(above), Some(name)) => self.host.open_child(above, name, AccessMask::FILE_LIST_DIRECTORY),
+            _ => self.host.open(folder, AccessMask::FILE_LIST_DIRECTORY),
+        };
+        match opened {
+            Err(error) if error.is_killed() => Err(error),
+            opened => Ok(opened.ok().map(Arc::new)),
         }
     }
 

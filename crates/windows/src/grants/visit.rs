@@ -176,6 +176,32 @@ impl<'a, H: Host> Granting<'a, H> {
         Err(refusal.unwrap_or_else(|| HostError::new(crate::host::HostErrorKind::Other, "open", path)))
     }
 
+    /// Opens and reads an object; `None` if it is gone, or refuses, which is listed if something was to be done.
+    fn open_and_read(
+        &self,
+        folder: Option<&H::Handle>,
+        path: &WinPath,
+        wants: &Wants,
+    ) -> Result<Option<Opened<H>>, Stop> {
+        let opened = self.open_best(folder, path, wants).and_then(|(handle, held, refusal)| {
+            let info = self.host.info(&handle)?;
+            let descriptor = self.host.descriptor(&handle)?;
+            Ok(Opened { handle, held, refusal, info, descriptor })
+        });
+        match opened {
+            Ok(opened) => Ok(Some(opened)),
+            Err(error) if error.is_killed() => Err(Stop::Host(error)),
+            Err(error) => {
+                // What was deleted meanwhile needs nothing.
+                let is_gone = error.is_not_found() && self.targets.get(path).is_none();
+                if wants.write && !is_gone {
+                    self.refuse(error.at(path));
+                }
+                Ok(None)
+            }
+        }
+    }
+
     /// Why an object that the plan does not name is left alone.
     fn left_alone(&self, path: &WinPath, node: &TreeNode) -> Option<&'static str> {
         if path.name().is_some_and(is_ssh) {
@@ -227,6 +253,15 @@ impl<'a, H: Host> Granting<'a, H> {
     }
 }
 
+/// An object that was opened and read.
+struct Opened<H: Host> {
+    handle: H::Handle,
+    held: Held,
+    refusal: Option<HostError>,
+    info: Info,
+    descriptor: SecurityDescriptor,
+}
+
 /// What an open is for.
 struct Wants {
     write: bool,
@@ -250,31 +285,16 @@ impl<H: Host> Visitor<H> for Granting<'_, H> {
             return Ok(self.pass_through(folder, path));
         }
         let spread = down.spread || target.is_some_and(Target::spreads);
-        let write = spread || target.is_some();
         let may_hold = entry.is_none_or(|entry| entry.kind == NodeKind::Folder);
-        let label = down.passed.label || target.is_some_and(Target::has_label);
-        let wants = Wants { write, label, list: spread && may_hold };
-        let opened = self.open_best(folder, path, &wants);
-        let (handle, held, refusal) = match opened {
-            Ok(opened) => opened,
-            Err(error) if error.is_killed() => return Err(Stop::Host(error)),
-            // What was deleted meanwhile needs nothing.
-            Err(error) if error.is_not_found() && target.is_none() => return Ok(None),
-            Err(error) => {
-                if write {
-                    self.refuse(error);
-                }
-                return Ok(None);
-            }
+        let wants = Wants {
+            write: spread || target.is_some(),
+            label: down.passed.label || target.is_some_and(Target::has_label),
+            list: spread && may_hold,
         };
-        let asked = self.host.info(&handle).and_then(|info| Ok((info, self.host.descriptor(&handle)?)));
-        let (info, descriptor) = match asked {
-            Ok(asked) => asked,
-            Err(error) if error.is_killed() => return Err(Stop::Host(error)),
-            Err(error) => {
-                self.refuse(error.at(path));
-                return Ok(None);
-            }
+        let Some(Opened { handle, held, refusal, info, descriptor }) =
+            self.open_and_read(folder, path, &wants)?
+        else {
+            return Ok(None);
         };
         let node = self.node(entry, &info, descriptor);
         if target.is_none()
@@ -314,7 +334,7 @@ impl<H: Host> Visitor<H> for Granting<'_, H> {
     }
 }
 
-/// An object that was opened and read.
+/// What is decided about, and by what.
 struct Seen<'a> {
     path: &'a WinPath,
     id: FileId,

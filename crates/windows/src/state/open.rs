@@ -11,6 +11,8 @@ use super::{BUSY, FILE_NAME, SCHEMA, SCHEMA_VERSION, State, StateError};
 
 /// Files up to this size are checked page by page when they are opened.
 const SMALL: u64 = 4 << 20;
+/// Held while the file is opened and, if need be, set aside.
+const LOCK: &str = "state.lock";
 
 pub(super) fn open(folder: &Path) -> State {
     let file = folder.join(FILE_NAME);
@@ -41,7 +43,7 @@ fn empty() -> Connection {
 fn open_durable(folder: &Path, file: &Path, notices: &mut Vec<String>) -> Result<Connection, StateError> {
     fs::create_dir_all(folder).map_err(|error| StateError::io("make the folder of", folder, &error))?;
     // Two processes that find the file damaged must not set aside each other's new one.
-    let lock = folder.join("state.lock");
+    let lock = folder.join(LOCK);
     let guard = File::options().create(true).truncate(false).write(true).open(&lock);
     let guard = guard.map_err(|error| StateError::io("lock", &lock, &error))?;
     guard.lock().map_err(|error| StateError::io("lock", &lock, &error))?;
@@ -112,6 +114,23 @@ pub(super) fn make_tables(connection: &Connection, was_there: bool) -> rusqlite:
         }
     }
     transaction.commit()
+}
+
+/// Removes the file, its companions and the folder, if that is empty then.
+pub(super) fn remove(file: &Path) -> std::io::Result<()> {
+    let folder = file.parent().unwrap_or_else(|| Path::new(""));
+    let names =
+        [FILE_NAME.to_owned(), format!("{FILE_NAME}-wal"), format!("{FILE_NAME}-shm"), LOCK.to_owned()];
+    for name in names {
+        match fs::remove_file(folder.join(name)) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+    }
+    match fs::remove_dir(folder) {
+        Err(error) if error.kind() != std::io::ErrorKind::DirectoryNotEmpty => Err(error),
+        _ => Ok(()),
+    }
 }
 
 /// Moves a damaged file and its companions away, under a name of the time.

@@ -9,7 +9,7 @@ use nt_security::{AccessMask, SecurityDescriptor, Sid};
 use crate::grants::Refused;
 use crate::grants::undo::{Gone, Ours, same, same_dacl, same_label, undo};
 use crate::grants::walk::{Below, Counters, Look, Stop, Visitor, lock};
-use crate::host::{Entry, FileId, Host, HostError, Info, Parts};
+use crate::host::{Entry, FileId, Host, HostError, HostErrorKind, Info, Parts};
 use crate::plan::facts::NodeKind;
 use crate::plan::path::{WinPath, fold, same_name};
 use crate::plan::tree::TreeNode;
@@ -178,23 +178,14 @@ impl<H: Host> Visitor<H> for Undoing<'_, H> {
         let (bare, gone) = self.back(path, info.id, &node, down);
         let parts =
             Parts { dacl: !same_dacl(&bare, &node.descriptor), label: !same_label(&bare, &node.descriptor) };
-        let mut write = None;
-        let mut handle = handle;
-        if parts.dacl || parts.label {
-            if self.dry_run {
-                self.would.fetch_add(1, Ordering::Relaxed);
-            } else {
-                match self.open_to_write(folder, path, entry, parts, &handle) {
-                    Ok(Some(opened)) => {
-                        handle = opened;
-                        write = Some((bare.clone(), parts));
-                    }
-                    Ok(None) => write = Some((bare.clone(), parts)),
-                    Err(error) if error.is_killed() => return Err(Stop::Host(error)),
-                    Err(error) => self.refuse(error.at(path), Some(info.id)),
-                }
+        let (handle, write) = match self.prepare_write(folder, path, entry, parts, handle) {
+            Ok((handle, parts)) => (handle, parts.map(|parts| (bare.clone(), parts))),
+            Err((error, _)) if error.is_killed() => return Err(Stop::Host(error)),
+            Err((error, handle)) => {
+                self.refuse(error.at(path), Some(info.id));
+                (handle, None)
             }
-        }
+        };
         let goes_on = self.goes_through(path, &gone) || !self.names_below(path).is_empty();
         let is_folder = info.kind == NodeKind::Folder;
         let down = (is_folder && goes_on).then_some(Down { gone, bare: Some(bare) });
@@ -227,7 +218,40 @@ impl<H: Host> Visitor<H> for Undoing<'_, H> {
     }
 }
 
+/// What is written through which handle, or why nothing is.
+type ToWrite<T> = Result<(T, Option<Parts>), (HostError, T)>;
+
 impl<H: Host> Undoing<'_, H> {
+    /// The handle to write through, and what: all of it, or the DACL alone where the label is out of reach, which is listed.
+    fn prepare_write(
+        &self,
+        folder: Option<&H::Handle>,
+        path: &WinPath,
+        entry: Option<&Entry>,
+        parts: Parts,
+        looked: H::Handle,
+    ) -> ToWrite<H::Handle> {
+        if !parts.dacl && !parts.label {
+            return Ok((looked, None));
+        }
+        if self.dry_run {
+            self.would.fetch_add(1, Ordering::Relaxed);
+            return Ok((looked, None));
+        }
+        match self.open_to_write(folder, path, entry, parts, &looked) {
+            Ok(handle) => Ok((handle, Some(parts))),
+            Err(error) if error.is_denied() && parts.dacl && parts.label => {
+                self.refuse(error.at(path), self.host.info(&looked).map(|info| info.id).ok());
+                let parts = Parts { dacl: true, label: false };
+                match self.open_to_write(folder, path, entry, parts, &looked) {
+                    Ok(handle) => Ok((handle, Some(parts))),
+                    Err(_) => Ok((looked, None)),
+                }
+            }
+            Err(error) => Err((error, looked)),
+        }
+    }
+
     /// Opens the same object once more, with the rights that writing takes.
     fn open_to_write(
         &self,
@@ -236,7 +260,7 @@ impl<H: Host> Undoing<'_, H> {
         entry: Option<&Entry>,
         parts: Parts,
         looked: &H::Handle,
-    ) -> Result<Option<H::Handle>, HostError> {
+    ) -> Result<H::Handle, HostError> {
         let mut rights = AccessMask::READ_CONTROL;
         if parts.dacl {
             rights |= AccessMask::WRITE_DAC;
@@ -247,11 +271,11 @@ impl<H: Host> Undoing<'_, H> {
         let may_hold = entry.is_none_or(|entry| entry.kind == NodeKind::Folder);
         let list = if may_hold { AccessMask::FILE_LIST_DIRECTORY } else { AccessMask::NONE };
         let opened = match self.open(folder, path, rights | list) {
-            Err(error) if error.is_denied() => self.open(folder, path, rights)?,
+            Err(error) if error.is_denied() && may_hold => self.open(folder, path, rights)?,
             result => result?,
         };
         let is_same = self.host.info(&opened)?.id == self.host.info(looked)?.id;
-        let moved = || HostError::new(crate::host::HostErrorKind::NotFound, "open", path);
-        if is_same { Ok(Some(opened)) } else { Err(moved()) }
+        let moved = || HostError::new(HostErrorKind::NotFound, "open", path);
+        if is_same { Ok(opened) } else { Err(moved()) }
     }
 }
