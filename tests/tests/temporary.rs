@@ -148,3 +148,16 @@ fn the_place_behind_the_private_tmp_cannot_be_found_out_inside() {
         assert_eq!(outside.out().lines().count(), 1, "the search finds it outside: {outside}");
     });
 }
+
+#[test]
+fn teardown_removes_what_is_too_deep_for_a_path() {
+    each_user(|user| {
+        let place = Place::new(user);
+        let script = "cd /tmp && for i in $(seq 120); do mkdir $(printf %040d 0) && cd $(printf %040d 0) || exit 1; done";
+        place.run(["sh", "-c", script]).expect_code(0);
+        let teardown = place.sandboxed([] as [&str; 0]).subcommand("teardown").output();
+        teardown.expect_code(0);
+        let left = place.outside(["sh", "-c", "find \"$HOME/.cache/codex-sandbox\" -name '000*' | wc -l"]).output();
+        assert_eq!(left.out().trim(), "0", "{teardown}");
+    });
+}

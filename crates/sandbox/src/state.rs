@@ -65,9 +65,13 @@ pub fn remove_private_folder(folder: &Path) -> io::Result<()> {
     }
 }
 
-/// Overlayfs keeps a work folder of mode 000, and commands may have made others.
+/// Overlayfs keeps a work folder of mode 000, and commands may have made others. Folders too deep for a path are left to the
+/// removal, which goes by descriptors.
 fn open_up(folder: &Path) -> io::Result<()> {
-    let data = std::fs::symlink_metadata(folder)?;
+    let data = match std::fs::symlink_metadata(folder) {
+        Err(error) if error.kind() == io::ErrorKind::InvalidFilename => return Ok(()),
+        other => other?,
+    };
     if !data.is_dir() {
         return Ok(());
     }
