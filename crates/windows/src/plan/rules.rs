@@ -198,7 +198,9 @@ impl Rules {
             // Its content cannot be checked by an ACL, so the file cannot be written at all here.
             GitFile::Commondir => git_code(dir, "moves configuration and hooks elsewhere"),
             // No ACL looks through an index, or lets a file be made once and then stay.
-            GitFile::Data | GitFile::Index | GitFile::Object => Verdict { access: Access::Write, rule: Rule::GitData { path: dir.clone() } },
+            GitFile::Data | GitFile::Index | GitFile::Object => {
+                Verdict { access: Access::Write, rule: Rule::GitData { path: dir.clone() } }
+            }
         }
     }
 }
