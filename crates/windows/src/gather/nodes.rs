@@ -1,11 +1,11 @@
 //! The nodes of the facts: each object once, with every folder above it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use nt_security::AccessMask;
 
 use super::Identity;
-use crate::host::{Entry, Host, HostErrorKind, HostResult};
+use crate::host::{Entry, Host, HostError, HostErrorKind, HostResult};
 use crate::plan::facts::{Node, NodeKind};
 use crate::plan::path::WinPath;
 
@@ -16,11 +16,13 @@ const MOST_POINTER: usize = 4096;
 pub(super) struct Nodes<'a, H: Host> {
     host: &'a H,
     nodes: BTreeMap<WinPath, Option<(Node, Option<Identity>)>>,
+    /// Folders that were opened: what they hold is opened by name.
+    folders: HashMap<WinPath, H::Handle>,
 }
 
 impl<'a, H: Host> Nodes<'a, H> {
     pub(super) fn new(host: &'a H) -> Self {
-        Self { host, nodes: BTreeMap::new() }
+        Self { host, nodes: BTreeMap::new(), folders: HashMap::new() }
     }
 
     /// Adds an object and the folders above it. `None`: it is not there, or a link lies on the way.
@@ -50,7 +52,7 @@ impl<'a, H: Host> Nodes<'a, H> {
 
     /// What a folder holds; nothing if it cannot be listed.
     pub(super) fn list(&self, folder: &WinPath) -> Vec<Entry> {
-        let opened = self.host.open(folder, AccessMask::FILE_LIST_DIRECTORY);
+        let opened = self.open(folder, AccessMask::FILE_LIST_DIRECTORY);
         opened.and_then(|folder| self.host.list(&folder)).unwrap_or_default()
     }
 
@@ -62,12 +64,21 @@ impl<'a, H: Host> Nodes<'a, H> {
         self.nodes.into_values().flatten().map(|(node, _)| node).collect()
     }
 
-    fn ask(&self, path: &WinPath) -> HostResult<(Node, Option<Identity>)> {
-        let opened = self.host.open(path, AccessMask::READ_CONTROL);
+    /// Opens an object whose folder was added before. Nothing is opened through a link.
+    fn open(&self, path: &WinPath, rights: AccessMask) -> HostResult<H::Handle> {
+        match (path.parent(), path.name()) {
+            (Some(parent), Some(name)) => match self.folders.get(&parent) {
+                Some(folder) => self.host.open_child(folder, name, rights),
+                None => Err(HostError::new(HostErrorKind::NotFound, "open", path)),
+            },
+            _ => self.host.open(path, rights),
+        }
+    }
+
+    fn ask(&mut self, path: &WinPath) -> HostResult<(Node, Option<Identity>)> {
+        let opened = self.open(path, AccessMask::READ_CONTROL);
         let handle = match opened {
-            Err(error) if error.kind == HostErrorKind::AccessDenied => {
-                self.host.open(path, AccessMask::NONE)?
-            }
+            Err(error) if error.kind == HostErrorKind::AccessDenied => self.open(path, AccessMask::NONE)?,
             result => result?,
         };
         let info = self.host.info(&handle)?;
@@ -85,11 +96,14 @@ impl<'a, H: Host> Nodes<'a, H> {
             content,
             ..Node::new(path.clone(), info.kind)
         };
+        if info.kind == NodeKind::Folder {
+            self.folders.insert(path.clone(), handle);
+        }
         Ok((node, descriptor.map(|descriptor| (info.id, descriptor))))
     }
 
     fn content(&self, path: &WinPath) -> Option<String> {
-        let file = self.host.open(path, AccessMask::FILE_READ_DATA).ok()?;
+        let file = self.open(path, AccessMask::FILE_READ_DATA).ok()?;
         let bytes = self.host.read(&file, MOST_POINTER).ok()?;
         Some(String::from_utf8_lossy(&bytes).into_owned())
     }

@@ -122,23 +122,37 @@ impl<'a, H: Host> Undoing<'a, H> {
         names
     }
 
-    /// Opens for reading the descriptor and, if it gives that, the folder's names.
-    fn open_to_look(
+    /// Opens with all rights that taking back may need, or with as many as there are.
+    fn open_best(
         &self,
         folder: Option<&H::Handle>,
         path: &WinPath,
         entry: Option<&Entry>,
-    ) -> Result<(H::Handle, Info, SecurityDescriptor), HostError> {
+    ) -> Result<Opened<H>, HostError> {
         let may_hold = entry.is_none_or(|entry| entry.kind == NodeKind::Folder);
-        let rich = AccessMask::READ_CONTROL | AccessMask::FILE_LIST_DIRECTORY;
-        let handle = match self.open(folder, path, rich) {
-            Ok(handle) if may_hold => handle,
-            Err(error) if !error.is_denied() => return Err(error),
-            _ => self.open(folder, path, AccessMask::READ_CONTROL)?,
-        };
-        let info = self.host.info(&handle)?;
-        let descriptor = self.host.descriptor(&handle)?;
-        Ok((handle, info, descriptor))
+        let lists: &[AccessMask] =
+            if may_hold { &[AccessMask::FILE_LIST_DIRECTORY, AccessMask::NONE] } else { &[AccessMask::NONE] };
+        let (look, dacl, label) = (AccessMask::READ_CONTROL, AccessMask::WRITE_DAC, AccessMask::WRITE_OWNER);
+        let write = [look | dacl | label, look | dacl];
+        let write = if self.dry_run { &[][..] } else { &write[..] };
+        let mut refusal = None;
+        for rights in write.iter().copied().chain([look]) {
+            for list in lists {
+                match self.open(folder, path, rights | *list) {
+                    Ok(handle) => {
+                        let info = self.host.info(&handle)?;
+                        let descriptor = self.host.descriptor(&handle)?;
+                        let held = Parts { dacl: rights.contains(dacl), label: rights.contains(label) };
+                        return Ok(Opened { handle, held, refusal, info, descriptor });
+                    }
+                    Err(error) if error.is_denied() => {
+                        refusal.get_or_insert(error.at(path));
+                    }
+                    Err(error) => return Err(error),
+                }
+            }
+        }
+        Err(refusal.unwrap_or_else(|| HostError::new(HostErrorKind::Other, "open", path)))
     }
 
     /// The descriptor to go back to, and what goes below because of it.
@@ -165,7 +179,7 @@ impl<H: Host> Visitor<H> for Undoing<'_, H> {
         entry: Option<&Entry>,
         down: &Down,
     ) -> Result<Option<Look<H, Down>>, Stop> {
-        let (handle, info, descriptor) = match self.open_to_look(folder, path, entry) {
+        let Opened { handle, held, refusal, info, descriptor } = match self.open_best(folder, path, entry) {
             Ok(opened) => opened,
             Err(error) if error.is_killed() => return Err(Stop::Host(error)),
             Err(error) if error.is_not_found() => return Ok(None),
@@ -178,14 +192,7 @@ impl<H: Host> Visitor<H> for Undoing<'_, H> {
         let (bare, gone) = self.back(path, info.id, &node, down);
         let parts =
             Parts { dacl: !same_dacl(&bare, &node.descriptor), label: !same_label(&bare, &node.descriptor) };
-        let (handle, write) = match self.prepare_write(folder, path, entry, parts, handle) {
-            Ok((handle, parts)) => (handle, parts.map(|parts| (bare.clone(), parts))),
-            Err((error, _)) if error.is_killed() => return Err(Stop::Host(error)),
-            Err((error, handle)) => {
-                self.refuse(error.at(path), Some(info.id));
-                (handle, None)
-            }
-        };
+        let write = self.to_write(parts, held, refusal, path, info.id).map(|parts| (bare.clone(), parts));
         let goes_on = self.goes_through(path, &gone) || !self.names_below(path).is_empty();
         let is_folder = info.kind == NodeKind::Folder;
         let down = (is_folder && goes_on).then_some(Down { gone, bare: Some(bare) });
@@ -218,64 +225,39 @@ impl<H: Host> Visitor<H> for Undoing<'_, H> {
     }
 }
 
-/// What is written through which handle, or why nothing is.
-type ToWrite<T> = Result<(T, Option<Parts>), (HostError, T)>;
+/// An object that was opened and read.
+struct Opened<H: Host> {
+    handle: H::Handle,
+    held: Parts,
+    refusal: Option<HostError>,
+    info: Info,
+    descriptor: SecurityDescriptor,
+}
 
 impl<H: Host> Undoing<'_, H> {
-    /// The handle to write through, and what: all of it, or the DACL alone where the label is out of reach, which is listed.
-    fn prepare_write(
+    /// What of the wanted parts can be written; what is out of reach is listed.
+    fn to_write(
         &self,
-        folder: Option<&H::Handle>,
+        wanted: Parts,
+        held: Parts,
+        refusal: Option<HostError>,
         path: &WinPath,
-        entry: Option<&Entry>,
-        parts: Parts,
-        looked: H::Handle,
-    ) -> ToWrite<H::Handle> {
-        if !parts.dacl && !parts.label {
-            return Ok((looked, None));
+        id: FileId,
+    ) -> Option<Parts> {
+        if !wanted.dacl && !wanted.label {
+            return None;
         }
         if self.dry_run {
             self.would.fetch_add(1, Ordering::Relaxed);
-            return Ok((looked, None));
+            return None;
         }
-        match self.open_to_write(folder, path, entry, parts, &looked) {
-            Ok(handle) => Ok((handle, Some(parts))),
-            Err(error) if error.is_denied() && parts.dacl && parts.label => {
-                self.refuse(error.at(path), self.host.info(&looked).map(|info| info.id).ok());
-                let parts = Parts { dacl: true, label: false };
-                match self.open_to_write(folder, path, entry, parts, &looked) {
-                    Ok(handle) => Ok((handle, Some(parts))),
-                    Err(_) => Ok((looked, None)),
-                }
-            }
-            Err(error) => Err((error, looked)),
+        let parts = Parts { dacl: wanted.dacl && held.dacl, label: wanted.label && held.label };
+        if parts != wanted {
+            let right =
+                if parts.dacl == wanted.dacl { AccessMask::WRITE_OWNER } else { AccessMask::WRITE_DAC };
+            let unsaid = || HostError::new(HostErrorKind::AccessDenied, "open", path);
+            self.refuse(refusal.unwrap_or_else(unsaid).with_right(right), Some(id));
         }
-    }
-
-    /// Opens the same object once more, with the rights that writing takes.
-    fn open_to_write(
-        &self,
-        folder: Option<&H::Handle>,
-        path: &WinPath,
-        entry: Option<&Entry>,
-        parts: Parts,
-        looked: &H::Handle,
-    ) -> Result<H::Handle, HostError> {
-        let mut rights = AccessMask::READ_CONTROL;
-        if parts.dacl {
-            rights |= AccessMask::WRITE_DAC;
-        }
-        if parts.label {
-            rights |= AccessMask::WRITE_OWNER;
-        }
-        let may_hold = entry.is_none_or(|entry| entry.kind == NodeKind::Folder);
-        let list = if may_hold { AccessMask::FILE_LIST_DIRECTORY } else { AccessMask::NONE };
-        let opened = match self.open(folder, path, rights | list) {
-            Err(error) if error.is_denied() && may_hold => self.open(folder, path, rights)?,
-            result => result?,
-        };
-        let is_same = self.host.info(&opened)?.id == self.host.info(looked)?.id;
-        let moved = || HostError::new(HostErrorKind::NotFound, "open", path);
-        if is_same { Ok(opened) } else { Err(moved()) }
+        (parts.dacl || parts.label).then_some(parts)
     }
 }

@@ -3,22 +3,23 @@
 
 use std::io::Read;
 use std::os::windows::io::{AsRawHandle, FromRawHandle, OwnedHandle};
+use std::sync::OnceLock;
 
 use nt_security::AccessMask;
 use windows_sys::Wdk::Foundation::OBJECT_ATTRIBUTES;
 use windows_sys::Wdk::Storage::FileSystem::{
     FILE_CREATE, FILE_DIRECTORY_FILE, FILE_INFORMATION_CLASS, FILE_NON_DIRECTORY_FILE, FILE_OPEN,
-    FILE_OPEN_REPARSE_POINT, FILE_STANDARD_INFORMATION, FILE_SYNCHRONOUS_IO_NONALERT,
+    FILE_OPEN_REPARSE_POINT, FILE_STANDARD_INFORMATION, FILE_STAT_INFORMATION, FILE_SYNCHRONOUS_IO_NONALERT,
     FileAttributeTagInformation, FileDispositionInformation, FileDispositionInformationEx,
-    FileFsVolumeInformation, FileInternalInformation, FileStandardInformation, NtCreateFile,
-    NtQueryInformationFile, NtQueryVolumeInformationFile, NtSetInformationFile,
+    FileFsVolumeInformation, FileInternalInformation, FileStandardInformation, FileStatInformation,
+    NtCreateFile, NtQueryInformationFile, NtQueryVolumeInformationFile, NtSetInformationFile,
 };
 use windows_sys::Win32::Foundation::{
     HANDLE, OBJ_CASE_INSENSITIVE, STATUS_BUFFER_OVERFLOW, STATUS_DELETE_PENDING, UNICODE_STRING,
 };
 use windows_sys::Win32::Storage::FileSystem::{
-    FILE_ATTRIBUTE_NORMAL, FILE_ATTRIBUTE_TAG_INFO, FILE_NAME_NORMALIZED, FILE_NAME_OPENED,
-    FILE_SHARE_DELETE, FILE_SHARE_READ, FILE_SHARE_WRITE, GetFinalPathNameByHandleW,
+    FILE_ATTRIBUTE_DIRECTORY, FILE_ATTRIBUTE_NORMAL, FILE_ATTRIBUTE_TAG_INFO, FILE_NAME_NORMALIZED,
+    FILE_NAME_OPENED, FILE_SHARE_DELETE, FILE_SHARE_READ, FILE_SHARE_WRITE, GetFinalPathNameByHandleW,
 };
 use windows_sys::Win32::System::IO::IO_STATUS_BLOCK;
 
@@ -34,9 +35,24 @@ use crate::plan::path::{WinPath, looks_like_short_name, same_name};
 pub struct FileHandle {
     pub(super) handle: OwnedHandle,
     pub(super) shown: String,
+    /// The serial number of its volume. What a folder holds is on the folder's volume: a mount point is opened as itself.
+    volume: OnceLock<u32>,
 }
 
 impl FileHandle {
+    /// `volume` is that of the folder above, if it is known.
+    fn new(handle: OwnedHandle, shown: String, volume: Option<u32>) -> Self {
+        Self { handle, shown, volume: volume.map_or_else(OnceLock::new, OnceLock::from) }
+    }
+
+    fn volume(&self) -> Result<u32, Win32Error> {
+        if let Some(known) = self.volume.get() {
+            return Ok(*known);
+        }
+        let serial = volume_serial(self)?;
+        Ok(*self.volume.get_or_init(|| serial))
+    }
+
     pub(super) fn raw(&self) -> HANDLE {
         self.handle.as_raw_handle()
     }
@@ -95,7 +111,10 @@ fn open_with(
         result => result,
     };
     match opened {
-        Ok(handle) => Ok(FileHandle { handle, shown: shown.to_owned() }),
+        Ok(handle) => {
+            let volume = folder.and_then(|folder| folder.volume().ok());
+            Ok(FileHandle::new(handle, shown.to_owned(), volume))
+        }
         Err(failed) => Err(failed.at("open", shown).with_right(rights)),
     }
 }
@@ -236,25 +255,43 @@ fn query<T: Default>(handle: &FileHandle, class: FILE_INFORMATION_CLASS) -> Resu
     if status < 0 { Err(Win32Error::of_status("NtQueryInformationFile", status)) } else { Ok(value) }
 }
 
-/// Kind, id, links. Takes no right but for attributes and tags.
+/// Kind, id, links: in one call where the handle may see attributes, else without them, for which no right is needed.
 pub(super) fn info(handle: &FileHandle) -> HostResult<Info> {
-    let stage = "look at";
-    let failed = |error: Win32Error| handle.failed(stage, &error);
-    let standard: FILE_STANDARD_INFORMATION = query(handle, FileStandardInformation).map_err(failed)?;
-    let file: i64 = query(handle, FileInternalInformation).map_err(failed)?;
-    let volume = volume_serial(handle).map_err(failed)?;
+    let failed = |error: Win32Error| handle.failed("look at", &error);
+    let volume = handle.volume().map_err(failed)?;
+    match query::<FILE_STAT_INFORMATION>(handle, FileStatInformation) {
+        Ok(stat) => Ok(info_of(volume, &stat)),
+        Err(_) => info_in_parts(handle, volume).map_err(failed),
+    }
+}
+
+fn info_of(volume: u32, stat: &FILE_STAT_INFORMATION) -> Info {
+    let is_folder = stat.FileAttributes & FILE_ATTRIBUTE_DIRECTORY != 0;
+    let kind = kinds::kind(is_folder, stat.FileAttributes, stat.ReparseTag);
+    Info {
+        kind,
+        id: FileId { volume: u64::from(volume), file: u128::from(stat.FileId.cast_unsigned()) },
+        links: if kind == NodeKind::File { stat.NumberOfLinks.max(1) } else { 1 },
+        read_only: kinds::is_read_only(stat.FileAttributes),
+        cloud: kinds::is_cloud(stat.FileAttributes, stat.ReparseTag),
+        size: if is_folder { 0 } else { stat.EndOfFile.cast_unsigned() },
+    }
+}
+
+fn info_in_parts(handle: &FileHandle, volume: u32) -> Result<Info, Win32Error> {
+    let standard: FILE_STANDARD_INFORMATION = query(handle, FileStandardInformation)?;
     let tags = query::<FILE_ATTRIBUTE_TAG_INFO>(handle, FileAttributeTagInformation).ok();
     let (attributes, tag) = tags.map_or((0, 0), |tags| (tags.FileAttributes, tags.ReparseTag));
-    let is_folder = standard.Directory;
-    let kind = kinds::kind(is_folder, attributes, tag);
-    Ok(Info {
-        kind,
-        id: FileId { volume: u64::from(volume), file: u128::from(file.cast_unsigned()) },
-        links: if kind == NodeKind::File { standard.NumberOfLinks.max(1) } else { 1 },
-        read_only: kinds::is_read_only(attributes),
-        cloud: kinds::is_cloud(attributes, tag),
-        size: if is_folder { 0 } else { standard.EndOfFile.cast_unsigned() },
-    })
+    let directory = if standard.Directory { FILE_ATTRIBUTE_DIRECTORY } else { 0 };
+    let stat = FILE_STAT_INFORMATION {
+        FileId: query(handle, FileInternalInformation)?,
+        FileAttributes: attributes | directory,
+        ReparseTag: tag,
+        NumberOfLinks: standard.NumberOfLinks,
+        EndOfFile: standard.EndOfFile,
+        ..Default::default()
+    };
+    Ok(info_of(volume, &stat))
 }
 
 fn volume_serial(handle: &FileHandle) -> Result<u32, Win32Error> {
@@ -285,7 +322,7 @@ pub(super) fn create(folder: &FileHandle, name: &str, kind: NodeKind) -> HostRes
     let options = what | FILE_OPEN_REPARSE_POINT;
     let asked = Asked { folder: Some(folder), name, rights: rights.0, disposition: FILE_CREATE, options };
     match create_or_open(&asked) {
-        Ok(handle) => Ok(FileHandle { handle, shown }),
+        Ok(handle) => Ok(FileHandle::new(handle, shown, None)),
         Err(failed) => Err(failed.at("create", &shown)),
     }
 }
