@@ -157,7 +157,8 @@ fn teardown_removes_what_is_too_deep_for_a_path() {
         place.run(["sh", "-c", script]).expect_code(0);
         let teardown = place.sandboxed([] as [&str; 0]).subcommand("teardown").output();
         teardown.expect_code(0);
-        let left = place.outside(["sh", "-c", "find \"$HOME/.cache/codex-sandbox\" -name '000*' | wc -l"]).output();
+        let left =
+            place.outside(["sh", "-c", "find \"$HOME/.cache/codex-sandbox\" -name '000*' | wc -l"]).output();
         assert_eq!(left.out().trim(), "0", "{teardown}");
     });
 }
