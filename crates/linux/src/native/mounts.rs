@@ -312,7 +312,8 @@ fn hide(path: &Path, folder: bool) -> Result<(), Failure> {
 pub fn make_private_dirs(plan: &LinuxPlan) -> Result<(), Failure> {
     for dir in &plan.private_dirs {
         if rustix::fs::stat(dir).is_ok() {
-            check_own(dir)?;
+            // The folder and two above: `<state>/tmp/<workspace>`.
+            check_own(dir, 3)?;
         } else {
             make_private_dir(dir)?;
         }
@@ -331,7 +332,7 @@ pub fn open_lock(path: &Path) -> Result<OwnedFd, Failure> {
     if rustix::fs::stat(folder).is_err() {
         make_private_dir(folder)?;
     }
-    check_own(folder)?;
+    check_own(folder, 1)?;
     crate::broker::lock::open(path).map_err(Failure::at(Stage::Prepare, path))
 }
 
@@ -345,11 +346,10 @@ fn make_private_dir(dir: &Path) -> Result<(), Failure> {
 }
 
 /// In a folder that others can write (a run without HOME), somebody may have made ours before us.
-fn check_own(dir: &Path) -> Result<(), Failure> {
+fn check_own(dir: &Path, levels: usize) -> Result<(), Failure> {
     const WRITABLE_BY_OTHERS: u32 = 0o022;
     let user = rustix::process::geteuid().as_raw();
-    // The folder and two above: `<state>/tmp/<workspace>`.
-    for part in dir.ancestors().take(3) {
+    for part in dir.ancestors().take(levels) {
         let stat = rustix::fs::lstat(part).map_err(Failure::at(Stage::Prepare, part))?;
         let folder = rustix::fs::FileType::from_raw_mode(stat.st_mode).is_dir();
         let shared = stat.st_mode & WRITABLE_BY_OTHERS != 0 && !part.ends_with("upper");
