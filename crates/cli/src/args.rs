@@ -52,7 +52,7 @@ pub enum Command {
     /// Print the man page
     Man,
     /// Make one escape attempt; doctor --attack starts this inside the sandbox
-    #[cfg(target_os = "linux")]
+    #[cfg(any(target_os = "linux", windows))]
     #[command(hide = true)]
     Attack(AttackArgs),
 }
@@ -70,7 +70,7 @@ impl Command {
             Self::Revoke(args) => args.json,
             #[cfg(windows)]
             Self::Status(args) => args.json,
-            #[cfg(target_os = "linux")]
+            #[cfg(any(target_os = "linux", windows))]
             Self::Attack(_) => false,
             Self::Completions { .. } | Self::Man => false,
         }
@@ -234,7 +234,7 @@ pub struct DoctorArgs {
 }
 
 /// `attack`.
-#[cfg(target_os = "linux")]
+#[cfg(any(target_os = "linux", windows))]
 #[derive(Debug, Args)]
 pub struct AttackArgs {
     /// The attempt

@@ -1,5 +1,6 @@
 //! The commands of the program on Windows.
 
+pub mod attack;
 pub mod doctor;
 pub mod plan;
 mod progress;

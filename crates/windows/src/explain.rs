@@ -4,6 +4,7 @@ use nt_security::AccessMask;
 use nt_security::file_rules::{self, FileDecision, Operator};
 use serde::Serialize;
 
+use crate::plan::data::{GapKind, LimitKind};
 use crate::plan::facts::Facts;
 use crate::plan::locate::{LocateError, Located, locate};
 use crate::plan::path::WinPath;
@@ -11,7 +12,7 @@ use crate::plan::rules::Rule;
 use crate::plan::tree::FactsError;
 use crate::plan::{Access, WindowsPlan};
 use crate::prove::ops::attempt;
-use crate::prove::{Op, Says, World};
+use crate::prove::{Op, Says, World, policy_allows};
 
 mod text;
 
@@ -120,10 +121,11 @@ pub fn explain(
     let decision = ask(&world, &object, op, located.stream.is_some())?;
     let user = attempt(&world, &world.user_tree, &world.user, &object, op);
     let verdict = world.rules.decide(&located.path);
-    let allowed = if op.is_reading() {
-        verdict.access != Access::DenyRead
+    let is_there = world.after.get(&located.path).is_some();
+    let allowed = if is_there {
+        policy_allows(&world, &located.path, &verdict, op)
     } else {
-        verdict.access == Access::Write && !op.is_control()
+        verdict.access == Access::Write
     };
     let user = user.is_some_and(|answer| answer.is_allowed());
     Ok(Explanation {
@@ -132,7 +134,7 @@ pub fn explain(
         rule: verdict.rule,
         user,
         verdict: crate::prove::says(decision.outcome),
-        remarks: remarks(plan, &located.path),
+        remarks: remarks(plan, &located.path, op, is_there),
         names: text::names(&world, &decision),
         decision,
         object,
@@ -179,12 +181,20 @@ fn ask(world: &World<'_>, object: &WinPath, op: Op, stream: bool) -> Result<File
         .ok_or(fails("it is a file where a folder is asked for, or the other way round"))
 }
 
-/// What the plan says about the path itself.
-fn remarks(plan: &WindowsPlan, path: &WinPath) -> Vec<String> {
+/// What the plan says about the path itself and this operation.
+fn remarks(plan: &WindowsPlan, path: &WinPath, op: Op, is_there: bool) -> Vec<String> {
     let here = |paths: &[WinPath]| paths.iter().any(|at| path.is_in(at));
-    let gaps = plan.not_enforced.iter().filter(|gap| here(&gap.paths));
+    let gaps = plan.not_enforced.iter().filter(|gap| match gap.kind {
+        GapKind::DeletionOutside => op.is_removal(),
+        GapKind::MissingName | GapKind::MissingGitCode => !is_there && here(&gap.paths),
+        _ => here(&gap.paths),
+    });
     let gaps = gaps.map(|gap| format!("not enforced ({}): {}; {}", gap.kind.name(), gap.what, gap.remedy));
-    let limits = plan.stricter.iter().filter(|limit| here(&limit.paths));
+    let limits = plan.stricter.iter().filter(|limit| match limit.kind {
+        LimitKind::DeleteNeedsOwnRight => op.is_removal() && here(&limit.paths),
+        LimitKind::NotYetReadable => !is_there && op.is_reading() && here(&limit.paths),
+        _ => here(&limit.paths),
+    });
     let limits = limits.map(|limit| format!("stricter ({}): {}", limit.kind.name(), limit.what));
     let walls = plan.walls.single.iter().filter(|wall| path.is_in(&wall.path));
     let walls = walls.map(|wall| format!("one wall holds here: {}", wall.why));

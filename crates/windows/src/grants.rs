@@ -44,6 +44,7 @@ pub fn apply<H: Host>(
         return Ok(Applied::default());
     }
     state.require_durable()?;
+    let _changing = state.changing()?;
     let journal = state.journal()?;
     note_sids(plan, host, state)?;
     let mut applied = Applied::default();

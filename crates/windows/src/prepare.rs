@@ -6,7 +6,7 @@ use std::fmt;
 use codex_sandbox_policy::Policy;
 
 use crate::gather::{Request, gather, remember};
-use crate::grants::{Applied, GrantError, Progress, apply};
+use crate::grants::{Applied, GrantError, Progress, apply, changes_anything};
 use crate::host::Host;
 use crate::plan::data::{LabelChange, Purpose, RootState, WindowsPlan};
 use crate::plan::facts::Facts;
@@ -85,8 +85,17 @@ pub fn prepare<H: Host>(
     state: &State,
     progress: &dyn Progress,
 ) -> Result<Prepared, PrepareError> {
-    let facts = gather(host, state, &Request { policy, cwd, environment, rescan: false })?;
-    let plan = plan(policy, &facts)?;
+    let request = Request { policy, cwd, environment, rescan: false };
+    let mut facts = gather(host, state, &request)?;
+    let mut planned = plan(policy, &facts)?;
+    let mut changing = None;
+    if changes_anything(&planned) {
+        // Another run may be granting the same root: what it did is seen once it is done.
+        changing = Some(state.changing().map_err(GrantError::from)?);
+        facts = gather(host, state, &request)?;
+        planned = plan(policy, &facts)?;
+    }
+    let plan = planned;
     let durable = state.require_durable().is_ok();
     if durable {
         state.begin_run(host.process(), &needs(&plan.labels)).map_err(GrantError::from)?;
@@ -103,6 +112,7 @@ pub fn prepare<H: Host>(
         let made: Vec<WinPath> = plan.placeholders.iter().map(|made| made.path.clone()).collect();
         remember(host, state, policy, &facts, &roots, &made)?;
     }
+    drop(changing);
     Ok(Prepared { facts, plan, applied })
 }
 

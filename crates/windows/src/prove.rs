@@ -20,6 +20,7 @@ pub mod subjects;
 mod table;
 pub mod world;
 
+pub use expect::policy_allows;
 pub use judge::says;
 pub use ops::Op;
 pub use subjects::{Subject, SubjectKind};

@@ -5,7 +5,7 @@
 //! be written gives a state in memory that knows what could be read; it is no obstacle to a run that changes nothing.
 
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use rusqlite::{Connection, OptionalExtension};
@@ -13,6 +13,7 @@ use rusqlite::{Connection, OptionalExtension};
 mod active;
 mod error;
 mod journal;
+mod lock;
 mod open;
 mod originals;
 mod roots;
@@ -20,6 +21,7 @@ mod sids;
 
 pub use error::StateError;
 pub use journal::{Made, MadeKind, Record, What};
+pub use lock::Changing;
 pub use originals::Original;
 pub use roots::Verified;
 pub use sids::KnownSid;
@@ -60,6 +62,7 @@ pub struct State {
     /// Why nothing is written to disk.
     not_durable: Option<StateError>,
     notices: Vec<String>,
+    changing: Mutex<Weak<Changing>>,
 }
 
 impl State {
@@ -77,7 +80,17 @@ impl State {
         let connection =
             Connection::open_in_memory().map_err(|source| StateError::new("open", None, &source))?;
         open::make_tables(&connection, false).map_err(|source| StateError::new("open", None, &source))?;
-        Ok(Self { connection: Mutex::new(connection), file: None, not_durable: None, notices: Vec::new() })
+        Ok(Self::new(connection, None, None, Vec::new()))
+    }
+
+    fn new(
+        connection: Connection,
+        file: Option<PathBuf>,
+        not_durable: Option<StateError>,
+        notices: Vec<String>,
+    ) -> Self {
+        let (connection, changing) = (Mutex::new(connection), Mutex::default());
+        Self { connection, file, not_durable, notices, changing }
     }
 
     /// What the user should hear: a file that was set aside, a place that cannot be written.

@@ -82,6 +82,7 @@ pub fn teardown<H: Host>(
     if !dry_run {
         state.require_durable()?;
     }
+    let _changing = state.changing()?;
     let known = known(state, scope)?;
     let mut removed = Removed { stated: known.journal.iter().map(in_words).collect(), ..Removed::default() };
     if !dry_run {

@@ -350,3 +350,45 @@ fn a_dry_run_changes_nothing_and_says_what_there_is() {
     machine.prepare();
     assert_eq!(machine.host.descriptor_writes(), 0);
 }
+
+#[test]
+fn many_runs_at_once_share_one_sid_and_lose_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let machine = Machine::new();
+    for n in 0..60 {
+        machine.add(&format!(r"src\{}\file{n}.txt", n % 6), NodeKind::File);
+    }
+    let before = machine.texts();
+    let sids: Vec<String> = std::thread::scope(|scope| {
+        let run = |protected: bool| {
+            let (machine, folder) = (&machine, folder.path());
+            scope.spawn(move || {
+                let state = State::open(folder);
+                let mut policy = unelevated();
+                if protected {
+                    policy.protected.push("vendor".to_owned());
+                }
+                let (environment, cwd) = (machine.facts.environment.clone(), &machine.facts.cwd);
+                let prepared = prepare(&policy, cwd, environment, &machine.host, &state, &Quiet).unwrap();
+                let root = machine.root();
+                let sid = prepared.plan.write_sids.iter().find(|sid| sid.root == root).unwrap();
+                format!("{} {}", sid.variant, sid.sid)
+            })
+        };
+        let runs: Vec<_> = (0..10).map(|n| run(n % 2 == 0)).collect();
+        runs.into_iter().map(|run| run.join().unwrap()).collect()
+    });
+    let mut different = sids.clone();
+    different.sort();
+    different.dedup();
+    assert_eq!(different.len(), 2, "one for each policy: {sids:#?}");
+    let texts = machine.texts();
+    for path in texts.keys().filter(|path| path.is_in(&machine.root().join("src"))) {
+        let has = |sid: &String| texts[path].contains(sid.rsplit(' ').next().unwrap());
+        assert!(different.iter().all(has), "{path} {}", texts[path]);
+    }
+    let state = State::open(folder.path());
+    let removed = teardown(&machine.host, &state, &Scope::All, false, &Quiet).unwrap();
+    assert!(removed.is_complete());
+    assert_same(&before, &machine.texts());
+}

@@ -5,8 +5,11 @@ mod support;
 use codex_sandbox_policy::{GitMode, Policy};
 use codex_sandbox_windows::plan::data::{RootKind, RootState};
 use codex_sandbox_windows::plan::facts::{Facts, Node, NodeKind, Volume, VolumeKind, WriteSid};
-use codex_sandbox_windows::plan::{PlanError, WindowsPlan, plan};
+use codex_sandbox_windows::plan::path::{Parsed, parse};
+use codex_sandbox_windows::plan::{PlanError, WinPath, WindowsPlan, plan};
 use codex_sandbox_windows::prove::Says;
+use proptest::prelude::*;
+use proptest::test_runner::RngSeed;
 use support::{assert_holds, example, find, folder, path, planned, proved, unelevated, written};
 
 const APP: &str = r"C:\Users\mia\src\app";
@@ -229,5 +232,72 @@ fn a_workspace_cannot_open_folders_outside_by_a_forged_worktree() {
         let proof = proved(&plan, &facts);
         assert_eq!(find(&proof, &format!(r"{REPOSITORY}\index"), "write").verdict, Says::Deny, "{what}");
         assert!(proof.holds(), "{what}: {:#?}", proof.violations().collect::<Vec<_>>());
+    }
+}
+
+#[test]
+fn names_that_win32_would_change_are_written_so_that_they_lead_back() {
+    for (name, written) in [
+        (r"\\?\C:\w\.git.", r"\\?\C:\w\.git."),
+        (r"\\?\C:\w\a \b", r"C:\w\a \b"),
+        (r"\\?\C:\w\a.\b", r"\\?\C:\w\a.\b"),
+        (r"\\?\C:\w\nul", r"\\?\C:\w\nul"),
+        (r"\\?\C:\w\a. \..b", r"C:\w\a. \..b"),
+        (r"C:\w\.git. ", r"C:\w\.git"),
+    ] {
+        let there = path(name);
+        let json = serde_json::to_string(&there).expect("a path is text");
+        assert_eq!(serde_json::from_str::<String>(&json).expect("text"), written);
+        let back: WinPath = serde_json::from_str(&json).expect("a path");
+        assert_eq!(back.as_str(), there.as_str());
+    }
+    assert_ne!(path(r"\\?\C:\w\.git."), path(r"C:\w\.git."));
+}
+
+/// Texts of the characters that mean something in a path.
+fn spelling() -> impl Strategy<Value = String> {
+    let part = prop_oneof![
+        Just(r"\\?\"),
+        Just(r"\\.\"),
+        Just(r"\??\"),
+        Just("C:"),
+        Just("d:"),
+        Just(r"\"),
+        Just("/"),
+        Just("."),
+        Just(".."),
+        Just(" "),
+        Just("~1"),
+        Just("nul"),
+        Just("COM1"),
+        Just("ä"),
+        Just("ß"),
+        Just(":s"),
+        Just("::$DATA"),
+        Just("a"),
+        Just(".git"),
+        Just("UNC"),
+        Just("wsl$"),
+        Just("Volume{0}"),
+        Just("\u{212a}"),
+        Just("*"),
+    ];
+    prop::collection::vec(part, 0..9).prop_map(|parts| parts.concat())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, rng_seed: RngSeed::Fixed(20_261_124), cases: 2_000, ..ProptestConfig::default() })]
+
+    /// No text makes the parser panic, and whatever it reads is in normal form: it reads itself the same again.
+    #[test]
+    fn what_is_read_reads_itself_the_same(text in spelling()) {
+        let base = path(r"C:\Users\mia");
+        if let Ok(Parsed::Drive { path, .. }) = parse(&text, Some(&base)) {
+            let exact = path.exact().into_owned();
+            let again = WinPath::absolute(&exact);
+            prop_assert!(again.as_ref().is_ok_and(|again| again.as_str() == path.as_str()), "{text:?} {path:?} {exact:?} {again:?}");
+            prop_assert!(path.components().all(|name| !matches!(name, "" | "." | "..") && !name.contains(['/', ':'])), "{path}");
+            prop_assert!(path.parent().is_none_or(|parent| path.is_below(&parent)));
+        }
     }
 }

@@ -9,33 +9,44 @@ use codex_sandbox_windows::plan::data::RootState;
 use codex_sandbox_windows::plan::facts::Facts;
 use codex_sandbox_windows::plan::{Tier, WindowsPlan};
 
+use super::attack;
 use crate::args::DoctorArgs;
 use crate::failure::Failure;
 
-/// Examines the machine; exit code 1 when something is weaker than it could be.
+/// Examines the machine; exit code 1 when something is weaker than it could be, or an attempt escaped.
 pub fn run(args: &DoctorArgs) -> Result<ExitCode, Failure> {
-    if args.attack {
-        return Err(Failure::Argument(
-            "--attack: the escape attempts are not part of the program on Windows yet; the project's tests make them \
-             (cargo xtask test --only lab)"
-                .to_owned(),
-        ));
-    }
     let sandbox = Sandbox::new(Policy::default())?;
     let (Plan::Windows(plan), Some(facts)) = (sandbox.plan(), sandbox.facts()) else {
         return Err(Failure::Argument("the default policy has no plan".to_owned()));
     };
     let enforcement = sandbox.enforcement();
-    let text = if args.json {
-        let report = serde_json::json!({ "enforcement": enforcement, "walls": plan.walls, "facts": facts });
-        format!("{report:#}\n")
-    } else {
-        describe(plan, facts, &enforcement)
-    };
-    std::io::stdout().write_all(text.as_bytes())?;
+    if !args.json {
+        std::io::stdout().write_all(describe(plan, facts, &enforcement).as_bytes())?;
+    }
+    let attempts = args.attack.then(|| attempts(args)).transpose()?;
+    if args.json {
+        let mut report =
+            serde_json::json!({ "enforcement": enforcement, "walls": plan.walls, "facts": facts });
+        if let Some(attempts) = &attempts {
+            report["attempts"] = serde_json::json!(attempts);
+        }
+        writeln!(std::io::stdout(), "{report:#}")?;
+    }
     let refused =
         plan.roots.iter().any(|root| matches!(root.state, RootState::ReadOnly(_) | RootState::Refused(_)));
-    Ok(if enforcement.gaps.is_empty() && !refused { ExitCode::SUCCESS } else { ExitCode::from(1) })
+    let held = attempts.is_none_or(|rows| attack::held(&rows));
+    Ok(if enforcement.gaps.is_empty() && !refused && held { ExitCode::SUCCESS } else { ExitCode::from(1) })
+}
+
+fn attempts(args: &DoctorArgs) -> Result<Vec<attack::Row>, Failure> {
+    if !args.json {
+        writeln!(std::io::stdout())?;
+    }
+    let rows = attack::table(!args.json)?;
+    if !args.json {
+        writeln!(std::io::stdout(), "\n{}", attack::summary(&rows))?;
+    }
+    Ok(rows)
 }
 
 fn describe(plan: &WindowsPlan, facts: &Facts, enforcement: &Enforcement) -> String {

@@ -199,9 +199,20 @@ impl fmt::Debug for WinPath {
     }
 }
 
+impl WinPath {
+    /// The path in a spelling that leads back to it: with `\\?\` in front where the Win32 layer would take something of a name
+    /// away, or take it for a device.
+    pub fn exact(&self) -> std::borrow::Cow<'_, str> {
+        match Self::absolute(&self.text) {
+            Ok(path) if path.text == self.text => (&self.text).into(),
+            _ => format!(r"\\?\{}", self.text).into(),
+        }
+    }
+}
+
 impl Serialize for WinPath {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&self.text)
+        serializer.serialize_str(&self.exact())
     }
 }
 
@@ -222,7 +233,7 @@ impl JsonSchema for WinPath {
     }
 
     fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
-        schemars::json_schema!({ "type": "string", "pattern": r"^[A-Z]:\\" })
+        schemars::json_schema!({ "type": "string", "pattern": r"^(\\\\\?\\)?[A-Z]:\\" })
     }
 }
 

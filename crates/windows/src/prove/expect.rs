@@ -7,7 +7,8 @@ use super::ops::{Op, attempt};
 use super::subjects::Subject;
 use super::world::World;
 use crate::plan::apply::allows;
-use crate::plan::rules::Rule;
+use crate::plan::path::WinPath;
+use crate::plan::rules::{Rule, Verdict};
 use crate::plan::{Tier, is_secret};
 
 /// What the policy says, and whether the user himself could.
@@ -31,7 +32,7 @@ impl Expected {
 pub fn expect(world: &World<'_>, subject: &Subject, op: Op) -> Option<Expected> {
     let answer = attempt(world, &world.user_tree, &world.user, &subject.path, op);
     let user = answer.is_some_and(|answer| answer.is_allowed());
-    let policy = policy_allows(world, subject, op);
+    let policy = policy_allows(world, &subject.path, &subject.verdict, op);
     let odd = policy && !user && lacks_only_company(world, subject, op);
     // Attributes that only the folder's listing shows are not promised.
     let listed_only = op == Op::ReadAttributes && !has_own(world, subject, AccessMask::FILE_READ_ATTRIBUTES);
@@ -48,16 +49,16 @@ fn has_own(world: &World<'_>, subject: &Subject, rights: AccessMask) -> bool {
     node.is_some_and(|node| allows(&world.user, &node.descriptor, rights))
 }
 
-fn policy_allows(world: &World<'_>, subject: &Subject, op: Op) -> bool {
-    let path = &subject.path;
-    let writable = subject.verdict.access == Access::Write;
+/// Whether the policy, whose word on the path is `verdict`, lets a command do `op` at an existing object.
+pub fn policy_allows(world: &World<'_>, path: &WinPath, verdict: &Verdict, op: Op) -> bool {
+    let writable = verdict.access == Access::Write;
     // Secrets are the user's alone where the command is another account, unless the policy opens them as a root.
-    let secret = world.plan.tier == Tier::Elevated && subject.verdict.rule == Rule::Default;
+    let secret = world.plan.tier == Tier::Elevated && verdict.rule == Rule::Default;
     if op.is_reading() && op != Op::ReadAttributes && secret && is_secret(path, world.facts) {
         return false;
     }
     if op.is_reading() {
-        return subject.verdict.access != Access::DenyRead;
+        return verdict.access != Access::DenyRead;
     }
     if op.is_control() {
         // Who may do what is never the command's to change.

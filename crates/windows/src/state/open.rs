@@ -2,12 +2,11 @@
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use rusqlite::{Connection, OpenFlags, OptionalExtension};
 
-use super::{BUSY, FILE_NAME, SCHEMA, SCHEMA_VERSION, State, StateError};
+use super::{BUSY, FILE_NAME, SCHEMA, SCHEMA_VERSION, State, StateError, lock};
 
 /// Files up to this size are checked page by page when they are opened.
 const SMALL: u64 = 4 << 20;
@@ -19,18 +18,13 @@ pub(super) fn open(folder: &Path) -> State {
     let mut notices = Vec::new();
     let failed = match open_durable(folder, &file, &mut notices) {
         Ok(connection) => {
-            return State {
-                connection: Mutex::new(connection),
-                file: Some(file),
-                not_durable: None,
-                notices,
-            };
+            return State::new(connection, Some(file), None, notices);
         }
         Err(error) => error,
     };
     notices.push(format!("nothing can be noted on disk: {failed}"));
     let connection = readable_copy(&file).unwrap_or_else(empty);
-    State { connection: Mutex::new(connection), file: Some(file), not_durable: Some(failed), notices }
+    State::new(connection, Some(file), Some(failed), notices)
 }
 
 /// A state in memory with nothing in it.
@@ -119,8 +113,13 @@ pub(super) fn make_tables(connection: &Connection, was_there: bool) -> rusqlite:
 /// Removes the file, its companions and the folder, if that is empty then.
 pub(super) fn remove(file: &Path) -> std::io::Result<()> {
     let folder = file.parent().unwrap_or_else(|| Path::new(""));
-    let names =
-        [FILE_NAME.to_owned(), format!("{FILE_NAME}-wal"), format!("{FILE_NAME}-shm"), LOCK.to_owned()];
+    let names = [
+        FILE_NAME.to_owned(),
+        format!("{FILE_NAME}-wal"),
+        format!("{FILE_NAME}-shm"),
+        LOCK.to_owned(),
+        lock::NAME.to_owned(),
+    ];
     for name in names {
         match fs::remove_file(folder.join(name)) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),

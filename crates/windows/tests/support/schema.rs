@@ -123,9 +123,8 @@ fn is_of(wanted: &Value, value: &Value) -> bool {
 
 /// The patterns that there are.
 fn matches(pattern: &Value, text: &str) -> bool {
-    let bytes = text.as_bytes();
     match pattern.as_str().expect("a pattern") {
-        r"^[A-Z]:\\" => bytes.len() >= 3 && bytes[0].is_ascii_uppercase() && &bytes[1..3] == b":\\",
+        r"^(\\\\\?\\)?[A-Z]:\\" => is_drive_path(text.strip_prefix(r"\\?\").unwrap_or(text).as_bytes()),
         "^S-1-[0-9]" => {
             text.strip_prefix("S-1-").is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()))
         }
@@ -136,4 +135,8 @@ fn matches(pattern: &Value, text: &str) -> bool {
 
 fn is_hex(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte))
+}
+
+fn is_drive_path(bytes: &[u8]) -> bool {
+    bytes.len() >= 3 && bytes[0].is_ascii_uppercase() && &bytes[1..3] == b":\\"
 }

@@ -224,6 +224,10 @@ fn on_drive(letter: char, base: &[&str], rest: &str, style: &Style) -> Result<Pa
             _ => {}
         }
         let (name, this_stream) = split_stream(part)?;
+        if matches!(name, "." | "..") {
+            // Neither has streams, and what the Win32 layer does not resolve is no name of NTFS.
+            return Err(Fault::Character(':'));
+        }
         if this_stream.is_some() && !is_last {
             return Err(Fault::InnerStream);
         }
@@ -361,6 +365,8 @@ mod tests {
             ("x", "path-relative"),
             ("D:x", "path-relative"),
             (r"C:\a*b", "path-character"),
+            (r"C:\a\..::$INDEX_ALLOCATION\b", "path-character"),
+            (r"C:\a\.:s", "path-character"),
             ("C:\\a\u{1}", "path-character"),
         ] {
             assert_eq!(parse(text, None).unwrap_err().code(), code, "{text}");
