@@ -209,12 +209,9 @@ fn null() -> Result<OwnedFd, Errno> {
     if number > 2 { Ok(fd) } else { sys::duplicate_above(number, 3) }
 }
 
-/// A folder lies on the mounts of the outside, where nothing is hidden. A socket belongs to the network namespace in which it was made: whatever the command does with it happens outside. Only a
+/// A socket belongs to the network namespace in which it was made: whatever the command does with it happens outside. Only a
 /// connected stream has one peer for good, and with the network allowed the host's own protocols do no harm.
 fn way_out(fd: &OwnedFd, network: bool) -> Option<&'static str> {
-    if rustix::fs::fstat(fd).is_ok_and(|stat| rustix::fs::FileType::from_raw_mode(stat.st_mode).is_dir()) {
-        return Some("a folder");
-    }
     let domain = sys::socket_option(fd.as_fd(), libc::SO_DOMAIN).ok()?;
     let kind = sys::socket_option(fd.as_fd(), libc::SO_TYPE).ok()?;
     match domain {

@@ -75,11 +75,14 @@ fn serve(launch: Launch<'_>) -> Result<(), Failure> {
     }
     let proc = build(&launch)?;
     enter_cwd(launch.cwd)?;
+    let stdio = launch.stdio.map(|fd| enter_folder(launch.plan, fd));
+    let [input, output, error] = stdio;
+    let stdio = [input?, output?, error?];
     restrict_self(launch.plan, proc.as_ref())?;
     let signals = sys::signalfd(&[libc::SIGCHLD]).map_err(Failure::at(Stage::Prepare, "signalfd"))?;
     let (plan, control, launcher) = (launch.plan, launch.control, &launch.launcher);
     let host_proc = plan.backend == Backend::Native && proc.is_none();
-    let command = start(plan, launch.image, launch.stdio, &launch.mask)?;
+    let command = start(plan, launch.image, stdio, &launch.mask)?;
     let mut broker = Broker::new(plan, command.listener, proc, launch.lock)
         .map_err(Failure::at(Stage::Seccomp, "broker"))?;
     let deadline = plan.limits.wall_clock.map(|limit| started + limit);
@@ -160,6 +163,20 @@ fn build(launch: &Launch<'_>) -> Result<Option<OwnedFd>, Failure> {
 /// The inherited working directory lies below the new mounts; it is entered anew by its path.
 fn enter_cwd(cwd: &Path) -> Result<(), Failure> {
     rustix::process::chdir(cwd).map_err(Failure::at(Stage::WorkingDirectory, cwd))
+}
+
+/// A folder among the standard streams lies below the new mounts too, where nothing is hidden: it is opened anew by its path.
+fn enter_folder(plan: &LinuxPlan, fd: OwnedFd) -> Result<OwnedFd, Failure> {
+    let folder =
+        rustix::fs::fstat(&fd).is_ok_and(|stat| rustix::fs::FileType::from_raw_mode(stat.st_mode).is_dir());
+    if !folder || plan.backend == Backend::Landlock {
+        return Ok(fd);
+    }
+    let fail = Failure::at(Stage::Prepare, "a folder as standard stream");
+    let reopened = rustix::fs::readlink(format!("/proc/self/fd/{}", fd.as_raw_fd()), Vec::new())
+        .and_then(|path| rustix::fs::open(path, OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty()))
+        .and_then(|fd| if fd.as_raw_fd() > 2 { Ok(fd) } else { sys::duplicate_above(fd.as_raw_fd(), 3) });
+    reopened.map_err(fail)
 }
 
 /// The broker's own Landlock domain.
