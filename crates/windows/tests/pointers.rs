@@ -200,7 +200,7 @@ fn a_workspace_cannot_open_folders_outside_by_a_forged_worktree() {
     type Forge = fn(&mut Facts);
     let forged: [(&str, Forge); 8] = [
         ("it leads to any folder", |facts| {
-            says(facts, &format!(r"{WORKTREE}\.git"), "gitdir: C:/Users/mia/Documents")
+            says(facts, &format!(r"{WORKTREE}\.git"), "gitdir: C:/Users/mia/Documents");
         }),
         ("it leads to the repository itself", |facts| {
             says(facts, &format!(r"{WORKTREE}\.git"), "gitdir: C:/Users/mia/src/app/.git");
@@ -221,7 +221,7 @@ fn a_workspace_cannot_open_folders_outside_by_a_forged_worktree() {
             link(facts, &format!(r"{WORKTREE}\.git"), &format!(r"{REPOSITORY}\worktrees\topic"));
         }),
         ("it leads to a share", |facts| {
-            says(facts, &format!(r"{WORKTREE}\.git"), "gitdir: //server/share/.git/worktrees/topic")
+            says(facts, &format!(r"{WORKTREE}\.git"), "gitdir: //server/share/.git/worktrees/topic");
         }),
     ];
     for (what, forge) in forged {

@@ -1,0 +1,159 @@
+//! A Windows machine of one test's own.
+
+use std::ffi::OsString;
+use std::io::{Read, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+/// Longer than any of these runs takes on a busy machine; a guard against hanging.
+const MOST: Duration = Duration::from_secs(600);
+
+/// A prefix of the lab, with a user's profile.
+pub struct Machine {
+    runner: PathBuf,
+    program: PathBuf,
+    prefix: tempfile::TempDir,
+    filtered: bool,
+}
+
+/// How a program ended.
+pub struct Ended {
+    /// As Linux sees it: the low eight bits of the exit code.
+    pub code: Option<i32>,
+    /// Standard output.
+    pub out: Vec<u8>,
+    /// Standard error.
+    pub err: String,
+}
+
+impl Machine {
+    /// A fresh one, as an elevated administrator; `None`, and said so, where there is no lab.
+    #[expect(clippy::print_stdout, reason = "`cargo xtask test` counts these lines")]
+    pub fn new(test: &str) -> Option<Self> {
+        let variable = |name: &str| std::env::var_os(name).map(PathBuf::from);
+        let (Some(runner), Some(program)) = (variable("CODEX_SANDBOX_LAB"), variable("CODEX_SANDBOX_EXE"))
+        else {
+            println!("SKIPPED {test}: CODEX_SANDBOX_LAB and CODEX_SANDBOX_EXE say no lab and no program");
+            return None;
+        };
+        // Extended attributes, which hold the descriptors, need a file system that keeps them.
+        let parent = program.parent().expect("the program lies in a folder");
+        let prefix =
+            tempfile::Builder::new().prefix("lab-").tempdir_in(parent).expect("a folder beside the program");
+        let made = Command::new(&runner).arg("-n").arg(prefix.path()).status().expect("the runner runs");
+        assert!(made.success(), "a prefix is made");
+        let machine = Self { runner, program, prefix, filtered: false };
+        std::fs::create_dir(machine.work()).expect("the profile is there");
+        Some(machine)
+    }
+
+    /// The same machine's user as an administrator who is not elevated.
+    pub fn filtered(mut self) -> Self {
+        self.filtered = true;
+        self
+    }
+
+    /// The profile, as Linux sees it.
+    pub fn home(&self) -> PathBuf {
+        self.prefix.path().join("drive_c/users/user")
+    }
+
+    /// The workspace, as Linux sees it: `C:\users\user\work`.
+    pub fn work(&self) -> PathBuf {
+        self.home().join("work")
+    }
+
+    /// The state folder, as Linux sees it.
+    pub fn state(&self) -> PathBuf {
+        self.home().join("AppData/Local/codex-sandbox")
+    }
+
+    /// The program in the workspace, to be started.
+    pub fn command<S: Into<OsString>>(&self, args: impl IntoIterator<Item = S>) -> Command {
+        self.command_in(&self.work(), args)
+    }
+
+    /// The program in another folder.
+    pub fn command_in<S: Into<OsString>>(&self, folder: &Path, args: impl IntoIterator<Item = S>) -> Command {
+        let mut command = Command::new(&self.runner);
+        if self.filtered {
+            command.arg("-l");
+        }
+        command.arg("-k").arg("-p").arg(self.prefix.path()).arg(&self.program);
+        command.args(args.into_iter().map(Into::into)).current_dir(folder);
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command.env("WINLAB_TIMEOUT", MOST.as_secs().to_string());
+        command
+    }
+
+    /// Runs the program in the workspace.
+    pub fn program<S: Into<OsString>>(&self, args: impl IntoIterator<Item = S>) -> Ended {
+        finish(self.command(args).spawn().expect("the runner runs"), &[])
+    }
+
+    /// `run --quiet -- …` in the workspace.
+    pub fn run<S: Into<OsString>>(&self, words: impl IntoIterator<Item = S>) -> Ended {
+        self.run_with(&["--quiet"], words)
+    }
+
+    /// `run OPTIONS -- …` in the workspace.
+    pub fn run_with<S: Into<OsString>>(&self, options: &[&str], words: impl IntoIterator<Item = S>) -> Ended {
+        let options = std::iter::once("run").chain(options.iter().copied()).chain(["--"]).map(OsString::from);
+        self.program(options.chain(words.into_iter().map(Into::into)))
+    }
+
+    /// The program's own path, as Windows sees it.
+    pub fn own_path(&self) -> String {
+        format!("Z:{}", self.program.display()).replace('/', "\\")
+    }
+}
+
+impl Drop for Machine {
+    fn drop(&mut self) {
+        let _gone_already = Command::new(&self.runner).arg("-s").arg(self.prefix.path()).status();
+    }
+}
+
+/// Gives it its input and waits.
+pub fn finish(mut child: Child, input: &[u8]) -> Ended {
+    let (mut out, mut err) = (Vec::new(), Vec::new());
+    let stdin = child.stdin.take();
+    let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            if let Some(mut stdin) = stdin {
+                // A program that ends early reads no more.
+                let _closed = stdin.write_all(input);
+            }
+        });
+        scope.spawn(|| stderr.map(|mut stderr| stderr.read_to_end(&mut err)));
+        if let Some(mut stdout) = stdout {
+            stdout.read_to_end(&mut out).expect("a pipe");
+        }
+    });
+    let status = child.wait().expect("it ends");
+    Ended { code: status.code(), out, err: String::from_utf8_lossy(&err).into_owned() }
+}
+
+impl Ended {
+    /// Standard output as text, without space around it.
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.out).trim().replace("\r\n", "\n")
+    }
+
+    /// Checks the code, and shows everything if it is another one.
+    #[track_caller]
+    pub fn expect_code(&self, code: i32) -> &Self {
+        assert_eq!(self.code, Some(code), "stdout: {}\nstderr: {}", self.text(), self.err);
+        self
+    }
+
+    /// The whole exit code that `--json` tells.
+    #[track_caller]
+    pub fn json(&self) -> serde_json::Value {
+        let line = self.err.lines().rev().find(|line| line.starts_with('{'));
+        let line = line.unwrap_or_else(|| panic!("no JSON in {}", self.err));
+        serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"))
+    }
+}

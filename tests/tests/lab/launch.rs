@@ -1,0 +1,78 @@
+//! Programs, arguments, environment, network settings.
+
+use super::harness::Machine;
+
+#[test]
+fn what_cannot_be_started_is_said() {
+    let Some(machine) = Machine::new("what cannot be started") else { return };
+    let ended = machine.run(["no-such-program"]);
+    ended.expect_code(127);
+    assert!(ended.err.contains("no-such-program: not found"), "{}", ended.err);
+    std::fs::write(machine.work().join("script.ps1"), "x").expect("the workspace");
+    machine.run([r".\script.ps1"]).expect_code(126);
+    std::fs::write(machine.work().join("evil.exe"), "x").expect("the workspace");
+    machine.run(["evil"]).expect_code(127);
+    let ended = machine.run(["cmd".to_owned(), "/c".to_owned(), "x".repeat(32_767)]);
+    ended.expect_code(125);
+    assert!(ended.err.contains("UTF-16 units") && ended.err.contains("remedy"), "{}", ended.err);
+}
+
+#[test]
+fn a_batch_file_gets_its_arguments_and_nothing_else_runs() {
+    let Some(machine) = Machine::new("batch files") else { return };
+    std::fs::write(machine.work().join("say.cmd"), "@echo [%~1]\r\n").expect("the workspace");
+    assert_eq!(machine.run([r".\say.cmd", "a b"]).expect_code(0).text(), "[a b]");
+    // BatBadBut: a quote must not let `&` out.
+    machine.run([r".\say.cmd", "\"&echo x>pwned.txt&\""]);
+    assert!(!machine.work().join("pwned.txt").exists());
+    machine.run([r".\say.cmd", "a\nb"]).expect_code(125);
+}
+
+#[test]
+fn the_network_is_discouraged_and_said_to_be() {
+    let Some(machine) = Machine::new("advisory network settings") else { return };
+    let ended = machine.run_with(&[], ["cmd", "/c", "echo %HTTPS_PROXY% %CARGO_NET_OFFLINE%"]);
+    assert_eq!(ended.expect_code(0).text(), "http://127.0.0.1:9 true");
+    assert_eq!(ended.err.matches("only discouraged").count(), 1, "{}", ended.err);
+    let ended = machine.run(["cmd", "/c", "echo hi"]);
+    assert_eq!((ended.text().as_str(), ended.err.as_str()), ("hi", ""));
+    let ended = machine.run(["ssh", "git@example.org"]);
+    ended.expect_code(1);
+    assert!(ended.err.contains("the network is off"), "{}", ended.err);
+    let ended = machine.run_with(&["--require", "network"], ["cmd", "/c", "echo hi"]);
+    assert_eq!(ended.expect_code(125).text(), "");
+    let ended = machine.run_with(&["--quiet", "--require", "deletion"], ["cmd", "/c", "echo hi"]);
+    assert_eq!(ended.expect_code(0).text(), "hi");
+}
+
+#[test]
+fn field_report_27_names_in_other_scripts_and_long_paths() {
+    let Some(machine) = Machine::new("other scripts, long paths") else { return };
+    let mut folder = machine.work().join("Прое́кт 工程 ü");
+    std::fs::create_dir(&folder).expect("the workspace");
+    let ended = super::harness::finish(
+        machine
+            .command_in(&folder, ["run", "--quiet", "--", "cmd", "/c", "echo Ж> файл.txt"])
+            .spawn()
+            .expect("runs"),
+        &[],
+    );
+    ended.expect_code(0);
+    assert!(folder.join("файл.txt").exists());
+    while folder.as_os_str().len() < 600 {
+        folder = folder.join("a-name-of-some-length-to-get-there");
+    }
+    std::fs::create_dir_all(&folder).expect("Linux has longer paths");
+    std::fs::write(folder.join("file.txt"), "x").expect("the folder");
+    let ended = machine.run(["cmd", "/c", "echo in> in.txt"]);
+    ended.expect_code(0);
+}
+
+#[test]
+fn a_policy_that_is_read_only_lets_nothing_be_written() {
+    let Some(machine) = Machine::new("read-only") else { return };
+    machine.run_with(&["--quiet", "--mode", "read-only"], ["cmd", "/c", "echo x> in.txt"]);
+    assert!(!machine.work().join("in.txt").exists());
+    machine.run(["cmd", "/c", "echo x> in.txt"]).expect_code(0);
+    assert!(machine.work().join("in.txt").exists());
+}

@@ -1,0 +1,10 @@
+//! The real `codex-sandbox.exe` in the lab: a Wine that checks access as Windows does.
+//!
+//! `cargo xtask test --only lab` builds both and runs these; without them each test says `SKIPPED`.
+#![cfg(target_os = "linux")]
+
+mod attacks;
+mod harness;
+mod launch;
+mod state;
+mod streams;
