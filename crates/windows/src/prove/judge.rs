@@ -123,6 +123,12 @@ impl Judge<'_> {
         node.is_some_and(|node| !allows(&self.world.launcher, &node.descriptor, AccessMask::WRITE_DAC))
     }
 
+    /// Whether the launcher may not label the object.
+    fn refuses_label(&self) -> bool {
+        let node = self.world.before.get(self.path());
+        node.is_some_and(|node| !allows(&self.world.launcher, &node.descriptor, AccessMask::WRITE_OWNER))
+    }
+
     /// Whether the object stands directly in one of these folders, and the facts do not list it.
     fn is_new_in(&self, folders: &[WinPath]) -> bool {
         self.is_unlisted() && self.path().parent().is_some_and(|parent| folders.contains(&parent))
@@ -184,6 +190,10 @@ impl Judge<'_> {
             .find(|single| single.holds == stands && self.path().is_in(&single.path));
         match declared {
             Some(single) => Status::OneWall { why: single.why.clone() },
+            // What the facts do not list the plan cannot name; the enforcement meets it, and reports it.
+            None if stands == Wall::Dacl && self.is_unlisted() && self.refuses_label() => {
+                Status::OneWall { why: "its label cannot be set: WRITE_OWNER is not granted".to_owned() }
+            }
             None => Status::WallMissing { wall: format!("{needed:?}").to_lowercase() },
         }
     }
