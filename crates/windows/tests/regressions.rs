@@ -139,3 +139,25 @@ fn files_that_the_launcher_cannot_label_are_kept_by_their_dacl() {
     assert_eq!((row.policy, row.verdict), (Says::Deny, Says::Deny));
     assert!(matches!(row.status, Status::OneWall { .. }), "{row:?}");
 }
+
+/// Where you have Modify by a group, you may not label what you make: files that inherited the label of a deny-read path keep it when
+/// the path is not denied any more. Those that the facts do not list the enforcement meets.
+#[test]
+fn labels_that_cannot_be_taken_back_are_no_surprise() {
+    let deny = Twist::Ace { who: 0, mask: 0, scope: 0, deny: true };
+    let allow = Twist::Ace { who: 0, mask: 0, scope: 0, deny: false };
+    let one = Case {
+        place: 1,
+        nodes: vec![(SECRET, allow)],
+        root: (Twist::None, deny),
+        elevated_tier: true,
+        deny_read: 1,
+        ..plain()
+    };
+    let (facts, policy) = build(&one);
+    let first = planned(&policy, &facts);
+    let (after, second) = second(&first, &facts, &Case { labels: false, ..plain() });
+    assert_holds(&second, &after);
+    let row = find(&proved(&second, &after), r"D:\w\secret\~probe.txt", "read").clone();
+    assert_eq!(row.status, Status::Stricter { limit: "labelled".to_owned() });
+}
