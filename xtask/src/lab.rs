@@ -52,13 +52,25 @@ pub fn reason_against() -> Option<String> {
     if !machine::is_root() {
         return Some("it installs packages, for which one must be root".to_owned());
     }
-    if find("apt-get").is_none() || find("dpkg-source").is_none() && find("dpkg").is_none() {
-        return Some("it is made of Debian's packages, and there is no apt here".to_owned());
+    let system = fs::read_to_string("/etc/os-release").unwrap_or_default();
+    if !is_debian_12(&system) || find("apt-get").is_none() {
+        return Some("it is made of Debian's packages, on Debian 12".to_owned());
     }
     if !cfg!(all(target_os = "linux", target_arch = "x86_64")) {
         return Some("it runs on x86_64 Linux only".to_owned());
     }
     None
+}
+
+/// Whether os-release(5) names the system on which the lab is known to build.
+fn is_debian_12(os_release: &str) -> bool {
+    let says = |key: &str, wanted: &str| {
+        os_release
+            .lines()
+            .filter_map(|line| line.split_once('='))
+            .any(|(name, value)| name == key && value.trim_matches('"') == wanted)
+    };
+    says("ID", "debian") && says("VERSION_ID", "12")
 }
 
 impl Lab {
@@ -221,6 +233,15 @@ fn remove_others(cache: &Path, current: &Path) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_the_system_that_is_known_to_do_has_a_lab() {
+        assert!(is_debian_12(
+            "PRETTY_NAME=\"Debian GNU/Linux 12 (bookworm)\"\nVERSION_ID=\"12\"\nID=debian\n"
+        ));
+        assert!(!is_debian_12("VERSION_ID=\"24.04\"\nID=ubuntu\nID_LIKE=debian\n"));
+        assert!(!is_debian_12(""));
+    }
 
     #[test]
     fn the_key_follows_names_and_content_but_not_the_text_for_readers() {

@@ -8,7 +8,7 @@ use nt_security::{AccessMask, Ace, Acl, AclField, Control, Sid};
 
 use crate::grants::walk::{Stop, Walk};
 use crate::grants::{Counts, GrantError, Progress, Refused};
-use crate::host::{Described, FileId, Host, HostError, HostErrorKind, Parts};
+use crate::host::{Described, Entry, FileId, Host, HostError, HostErrorKind, Parts};
 use crate::plan::facts::NodeKind;
 use crate::plan::path::WinPath;
 use crate::plan::sid_text::SidText;
@@ -250,7 +250,7 @@ fn remove<H: Host>(
         return Ok(true);
     }
     if holds {
-        empty(host, &handle)?;
+        empty(host, &handle, user)?;
     }
     host.remove(&handle)?;
     Ok(true)
@@ -262,27 +262,60 @@ fn give_yourself<H: Host>(host: &H, made: &Made, user: Sid) -> Result<(), HostEr
     if made.file_id.is_some_and(|id| host.info(&handle).map(|info| info.id) != Ok(id)) {
         return Err(HostError::new(HostErrorKind::AccessDenied, "remove", &made.path));
     }
-    let full = Ace::allow(AccessMask::FILE_ALL_ACCESS, user);
-    let mut descriptor = host.descriptor(&handle)?;
-    descriptor.dacl = AclField::List(Acl::new(vec![full]));
-    descriptor.control |= Control::DACL_PROTECTED;
-    host.set_security(&handle, &descriptor, Parts { dacl: true, label: false })
+    give_full_control(host, &handle, user)
 }
 
-/// Removes what a folder of our own holds, by handle; links are removed, never followed.
-fn empty<H: Host>(host: &H, folder: &H::Handle) -> Result<(), HostError> {
-    for entry in host.list(folder)? {
-        if entry.kind == NodeKind::Folder {
-            let rights = AccessMask::DELETE | AccessMask::FILE_LIST_DIRECTORY;
-            let child = host.open_child(folder, &entry.name, rights)?;
-            empty(host, &child)?;
-            host.remove(&child)?;
+fn give_full_control<H: Host>(host: &H, handle: &H::Handle, user: Sid) -> Result<(), HostError> {
+    let full = Ace::allow(AccessMask::FILE_ALL_ACCESS, user);
+    let mut descriptor = host.descriptor(handle)?;
+    descriptor.dacl = AclField::List(Acl::new(vec![full]));
+    descriptor.control |= Control::DACL_PROTECTED;
+    host.set_security(handle, &descriptor, Parts { dacl: true, label: false })
+}
+
+/// Removes what a folder of our own holds, by handle; links are removed, never followed. Not by calling itself: a command may have
+/// nested folders deeper than our stack.
+fn empty<H: Host>(host: &H, folder: &H::Handle, user: Sid) -> Result<(), HostError> {
+    let mut open: Vec<(Option<H::Handle>, Vec<Entry>)> = vec![(None, host.list(folder)?)];
+    while let Some((handle, entries)) = open.last_mut() {
+        let Some(entry) = entries.pop() else {
+            if let Some(handle) = handle {
+                host.remove(handle)?;
+            }
+            open.pop();
+            continue;
+        };
+        let above = handle.as_ref().unwrap_or(folder);
+        let is_folder = entry.kind == NodeKind::Folder;
+        let list = if is_folder { AccessMask::FILE_LIST_DIRECTORY } else { AccessMask::NONE };
+        let child = open_to_remove(host, above, &entry.name, AccessMask::DELETE | list, user)?;
+        if is_folder {
+            let entries = host.list(&child)?;
+            open.push((Some(child), entries));
         } else {
-            let child = host.open_child(folder, &entry.name, AccessMask::DELETE)?;
             host.remove(&child)?;
         }
     }
     Ok(())
+}
+
+/// What a command made in its own folder may deny the user; he owns it.
+fn open_to_remove<H: Host>(
+    host: &H,
+    folder: &H::Handle,
+    name: &str,
+    rights: AccessMask,
+    user: Sid,
+) -> Result<H::Handle, HostError> {
+    match host.open_child(folder, name, rights) {
+        Err(error) if error.is_denied() => {
+            let change = AccessMask::READ_CONTROL | AccessMask::WRITE_DAC;
+            let handle = host.open_child(folder, name, change).map_err(|_| error)?;
+            give_full_control(host, &handle, user)?;
+            host.open_child(folder, name, rights)
+        }
+        result => result,
+    }
 }
 
 /// Forgets what is gone; what stands on objects that refused stays noted.

@@ -392,3 +392,23 @@ fn many_runs_at_once_share_one_sid_and_lose_nothing() {
     assert!(removed.is_complete());
     assert_same(&before, &machine.texts());
 }
+
+#[test]
+fn what_a_command_left_in_its_temporary_folder_goes_however_deep_and_closed_it_is() {
+    let machine = Machine::new();
+    let before = machine.texts();
+    let prepared = machine.prepare();
+    let temp = prepared.plan.policy.private[0].clone();
+    let deep = (0..40).fold(temp, |at, _| {
+        let at = at.join("d");
+        machine.host.make(&at, NodeKind::Folder).unwrap();
+        at
+    });
+    let mut node = machine.host.node(&deep).unwrap();
+    let user = machine.facts.user.sid;
+    let closed = SecurityDescriptor::from_sddl(&format!("O:{user}D:P(D;;FA;;;{user})")).unwrap();
+    node.descriptor = closed;
+    machine.host.put(&deep, node);
+    machine.teardown(&Scope::All);
+    assert_same(&before, &machine.texts());
+}

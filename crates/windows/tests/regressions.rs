@@ -4,9 +4,9 @@ mod support;
 
 use codex_sandbox_windows::plan::facts::Facts;
 use codex_sandbox_windows::plan::{PlanError, Policy, WindowsPlan, plan};
-use codex_sandbox_windows::prove::facts_after;
+use codex_sandbox_windows::prove::{Says, Status, facts_after};
 use support::generate::{Case, Twist, build, run_elsewhere};
-use support::{assert_holds, path, planned};
+use support::{assert_holds, find, path, planned, proved};
 
 /// A root in the profile, nothing special about it.
 fn plain() -> Case {
@@ -123,4 +123,41 @@ fn what_you_may_not_read_is_not_given_below_a_folder_that_inherits_nothing() {
     };
     let (facts, policy) = build(&case);
     assert_holds(&planned(&policy, &facts), &facts);
+}
+
+/// What you make in `.git\hooks` you deny yourself, so that the launcher cannot label it: the DACL alone keeps it, and the proof says so
+/// of files that the facts do not list too.
+#[test]
+fn files_that_the_launcher_cannot_label_are_kept_by_their_dacl() {
+    let (hooks, deny) = (2, Twist::Ace { who: 7, mask: 8, scope: 1, deny: true });
+    let low = Twist::Label { level: 0, protected: false };
+    let case = Case { nodes: vec![(hooks, deny)], root: (low, Twist::None), labels: false, ..plain() };
+    let (facts, policy) = build(&case);
+    let plan = planned(&policy, &facts);
+    assert_holds(&plan, &facts);
+    let row = find(&proved(&plan, &facts), r"C:\Users\mia\w\.git\hooks\~probe", "change-dacl").clone();
+    assert_eq!((row.policy, row.verdict), (Says::Deny, Says::Deny));
+    assert!(matches!(row.status, Status::OneWall { .. }), "{row:?}");
+}
+
+/// Where you have Modify by a group, you may not label what you make: files that inherited the label of a deny-read path keep it when
+/// the path is not denied any more. Those that the facts do not list the enforcement meets.
+#[test]
+fn labels_that_cannot_be_taken_back_are_no_surprise() {
+    let deny = Twist::Ace { who: 0, mask: 0, scope: 0, deny: true };
+    let allow = Twist::Ace { who: 0, mask: 0, scope: 0, deny: false };
+    let one = Case {
+        place: 1,
+        nodes: vec![(SECRET, allow)],
+        root: (Twist::None, deny),
+        elevated_tier: true,
+        deny_read: 1,
+        ..plain()
+    };
+    let (facts, policy) = build(&one);
+    let first = planned(&policy, &facts);
+    let (after, second) = second(&first, &facts, &Case { labels: false, ..plain() });
+    assert_holds(&second, &after);
+    let row = find(&proved(&second, &after), r"D:\w\secret\~probe.txt", "read").clone();
+    assert_eq!(row.status, Status::Stricter { limit: "labelled".to_owned() });
 }

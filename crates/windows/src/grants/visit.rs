@@ -152,7 +152,7 @@ impl<'a, H: Host> Granting<'a, H> {
     ) -> Result<(H::Handle, Held, Option<HostError>), HostError> {
         let list = if wants.list { AccessMask::FILE_LIST_DIRECTORY } else { AccessMask::NONE };
         let (write, owner) = (LOOK | AccessMask::WRITE_DAC, AccessMask::WRITE_OWNER);
-        let mut tries = Vec::with_capacity(6);
+        let mut tries = Vec::with_capacity(8);
         if wants.write && wants.label {
             tries.push((write | owner | list, Held { dacl: true, owner: true }));
             tries.push((write | owner, Held { dacl: true, owner: true }));
@@ -160,6 +160,11 @@ impl<'a, H: Host> Granting<'a, H> {
         if wants.write {
             tries.push((write | list, Held { dacl: true, owner: false }));
             tries.push((write, Held { dacl: true, owner: false }));
+        }
+        if wants.write && wants.label {
+            // SeTakeOwnershipPrivilege gives WRITE_OWNER where the DACL gives nothing.
+            tries.push((LOOK | owner | list, Held { dacl: false, owner: true }));
+            tries.push((LOOK | owner, Held { dacl: false, owner: true }));
         }
         tries.push((LOOK | list, Held { dacl: false, owner: false }));
         tries.push((LOOK, Held { dacl: false, owner: false }));

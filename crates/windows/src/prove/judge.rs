@@ -96,6 +96,9 @@ impl Judge<'_> {
         if self.is_unlisted() && self.refuses_changes() {
             return Some(LimitKind::NotChanged);
         }
+        if self.is_unlisted() && self.refuses_label() && self.only_label_refuses() {
+            return Some(LimitKind::Labelled);
+        }
         let fits = |kind: LimitKind, paths: &[WinPath]| match kind {
             LimitKind::RootNotGranted | LimitKind::Labelled => !self.op.is_reading() && covered(paths),
             // The sandbox account reads by ACEs that these objects do not get either.
@@ -121,6 +124,18 @@ impl Judge<'_> {
     fn refuses_changes(&self) -> bool {
         let node = self.world.before.get(self.path());
         node.is_some_and(|node| !allows(&self.world.launcher, &node.descriptor, AccessMask::WRITE_DAC))
+    }
+
+    /// Whether the launcher may not label the object.
+    fn refuses_label(&self) -> bool {
+        let node = self.world.before.get(self.path());
+        node.is_some_and(|node| !allows(&self.world.launcher, &node.descriptor, AccessMask::WRITE_OWNER))
+    }
+
+    /// Whether the command could do it, were it not for the label.
+    fn only_label_refuses(&self) -> bool {
+        let without = attempt(self.world, &self.world.after, &self.world.by_dacl, self.path(), self.op);
+        without.is_some_and(|answer| answer.is_allowed())
     }
 
     /// Whether the object stands directly in one of these folders, and the facts do not list it.
@@ -184,6 +199,10 @@ impl Judge<'_> {
             .find(|single| single.holds == stands && self.path().is_in(&single.path));
         match declared {
             Some(single) => Status::OneWall { why: single.why.clone() },
+            // What the facts do not list the plan cannot name; the enforcement meets it, and reports it.
+            None if stands == Wall::Dacl && self.is_unlisted() && self.refuses_label() => {
+                Status::OneWall { why: "its label cannot be set: WRITE_OWNER is not granted".to_owned() }
+            }
             None => Status::WallMissing { wall: format!("{needed:?}").to_lowercase() },
         }
     }

@@ -133,7 +133,7 @@ impl<'a, H: Host> Undoing<'a, H> {
         let lists: &[AccessMask] =
             if may_hold { &[AccessMask::FILE_LIST_DIRECTORY, AccessMask::NONE] } else { &[AccessMask::NONE] };
         let (look, dacl, label) = (AccessMask::READ_CONTROL, AccessMask::WRITE_DAC, AccessMask::WRITE_OWNER);
-        let write = [look | dacl | label, look | dacl];
+        let write = [look | dacl | label, look | dacl, look | label];
         let write = if self.dry_run { &[][..] } else { &write[..] };
         let mut refusal = None;
         for rights in write.iter().copied().chain([look]) {
