@@ -53,6 +53,7 @@ pub(super) struct Granting<'a, H: Host> {
     host: &'a H,
     state: &'a State,
     targets: &'a Targets<'a>,
+    granted: Vec<WinPath>,
     /// SIDs that only we use.
     sids: HashSet<Sid>,
     records: HashMap<WinPath, Vec<Record>>,
@@ -93,6 +94,7 @@ impl<'a, H: Host> Granting<'a, H> {
             host,
             state,
             targets,
+            granted: super::granted(plan).cloned().collect(),
             sids: sids.collect(),
             records,
             originals: Mutex::new(originals),
@@ -209,7 +211,9 @@ impl<'a, H: Host> Granting<'a, H> {
 
     /// Why an object that the plan does not name is left alone.
     fn left_alone(&self, path: &WinPath, node: &TreeNode) -> Option<&'static str> {
-        if path.name().is_some_and(is_ssh) {
+        // Outside, only rights of the user himself are taken away, which OpenSSH does not mind.
+        let is_inside = self.granted.iter().any(|root| path.is_in(root));
+        if is_inside && path.name().is_some_and(is_ssh) {
             return Some(
                 "OpenSSH refuses keys that another principal may read, so nothing is added below .ssh",
             );
