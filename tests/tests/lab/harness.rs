@@ -45,6 +45,11 @@ impl Machine {
         assert!(made.success(), "a prefix is made");
         let machine = Self { runner, program, prefix, filtered: false };
         std::fs::create_dir(machine.work()).expect("the profile is there");
+        // The lab's server and services keep the standard streams of whoever starts them: not those that a test reads to their end.
+        let streams = || Stdio::null();
+        let mut first = machine.command(["--version"]);
+        let started = first.stdout(streams()).stderr(streams()).status().expect("the runner runs");
+        assert!(started.success(), "the program starts in the lab");
         Some(machine)
     }
 
