@@ -12,7 +12,9 @@ fn what_cannot_be_started_is_said() {
     machine.run([r".\script.ps1"]).expect_code(126);
     std::fs::write(machine.work().join("evil.exe"), "x").expect("the workspace");
     machine.run(["evil"]).expect_code(127);
-    let ended = machine.run(["cmd".to_owned(), "/c".to_owned(), "x".repeat(32_767)]);
+    // The launcher's own line is shorter than the one that it would have to make: cmd.exe is told eight letters for each `%`.
+    std::fs::write(machine.work().join("say.cmd"), "@echo %1\r\n").expect("the workspace");
+    let ended = machine.run([r".\say.cmd".to_owned(), "%".repeat(5_000)]);
     ended.expect_code(125);
     assert!(ended.err.contains("UTF-16 units") && ended.err.contains("remedy"), "{}", ended.err);
 }
@@ -20,11 +22,13 @@ fn what_cannot_be_started_is_said() {
 #[test]
 fn a_batch_file_gets_its_arguments_and_nothing_else_runs() {
     let Some(machine) = Machine::new("batch files") else { return };
-    std::fs::write(machine.work().join("say.cmd"), "@echo [%~1]\r\n").expect("the workspace");
-    assert_eq!(machine.run([r".\say.cmd", "a b"]).expect_code(0).text(), "[a b]");
+    std::fs::write(machine.work().join("say.cmd"), "@echo [%1]\r\n").expect("the workspace");
+    assert_eq!(machine.run([r".\say.cmd", "a b"]).expect_code(0).text(), "[\"a b\"]");
     // BatBadBut: a quote must not let `&` out.
-    machine.run([r".\say.cmd", "\"&echo x>pwned.txt&\""]);
-    assert!(!machine.work().join("pwned.txt").exists());
+    for argument in ["\"&echo x>pwned.txt&\"", "a&echo x>pwned.txt", "\\\"&echo x>pwned.txt&rem \\\""] {
+        machine.run([r".\say.cmd", argument]);
+        assert!(!machine.work().join("pwned.txt").exists(), "{argument}");
+    }
     machine.run([r".\say.cmd", "a\nb"]).expect_code(125);
 }
 
