@@ -68,6 +68,12 @@ fn writable(sandbox: &Sandbox) -> Vec<PathBuf> {
     roots.map(|root| std::fs::canonicalize(&root).unwrap_or(root)).collect()
 }
 
+/// Nothing runs on a system without a backend.
+#[cfg(not(any(target_os = "linux", windows)))]
+fn writable(sandbox: &Sandbox) -> Vec<PathBuf> {
+    match *sandbox {}
+}
+
 /// Reads everything that the policy is made of; later wins.
 pub fn read(args: &PolicyArgs) -> Result<Intent, Failure> {
     let mut notices = Vec::new();

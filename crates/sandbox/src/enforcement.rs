@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+#[cfg(any(target_os = "linux", windows))]
 use crate::error::Error;
 
 /// How much must be enforced for a command to run.
@@ -76,11 +77,13 @@ pub struct Enforcement {
 
 impl Enforcement {
     /// `danger-full-access`.
+    #[cfg(any(target_os = "linux", windows))]
     pub(crate) fn nothing() -> Self {
         Self { backend: Backend::None, strength: Strength::None, gaps: Vec::new() }
     }
 
     /// Whether it is as much as was required. On Linux no gap is about deletion, and the one about the network has its code.
+    #[cfg(any(target_os = "linux", windows))]
     pub(crate) fn meets(&self, require: Require) -> Result<(), Error> {
         let has = |code: &str| self.gaps.iter().any(|gap| gap.code == code);
         let enough = match require {

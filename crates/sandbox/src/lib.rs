@@ -23,6 +23,8 @@ mod child;
 mod command;
 mod enforcement;
 mod error;
+#[cfg(not(any(target_os = "linux", windows)))]
+mod none;
 mod outcome;
 #[cfg(target_os = "linux")]
 mod sandbox;
@@ -38,6 +40,8 @@ pub use codex_sandbox_policy::{Access, GitMode, Limits, Mode, PathRules, Policy,
 pub use command::{Command, Stdio};
 pub use enforcement::{Backend, Enforcement, Gap, Require, Strength};
 pub use error::Error;
+#[cfg(not(any(target_os = "linux", windows)))]
+pub use none::{Builder, Sandbox};
 pub use outcome::{Exit, Outcome, Output};
 #[cfg(target_os = "linux")]
 pub use sandbox::{Builder, Plan, Sandbox};
