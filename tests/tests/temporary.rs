@@ -159,7 +159,7 @@ fn teardown_removes_what_is_too_deep_for_a_path() {
         let script =
             "import os\nos.chdir('/tmp')\nfor _ in range(98): os.mkdir('0' * 40); os.chdir('0' * 40)";
         place.run(["python3", "-c", script]).expect_code(0);
-        let teardown = place.sandboxed([] as [&str; 0]).subcommand("teardown").output();
+        let teardown = place.sandboxed(["--all"]).subcommand("teardown").output();
         teardown.expect_code(0);
         let left =
             place.outside(["sh", "-c", "find \"$HOME/.cache/codex-sandbox\" -name '000*' | wc -l"]).output();
