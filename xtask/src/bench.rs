@@ -140,7 +140,7 @@ fn counts(bench: &Bench) -> Result<Table> {
     counts.record()?;
     let mut table = Table::new("Counts of the start", ["what", "count"]);
     table.note(
-        "The same on a busy machine, so `cargo xtask test` compares them with `benches/start.json` and fails above \
+        "The same on a busy machine, so `cargo xtask test --only start` compares them with `benches/start.json` and fails above \
          15 % more. valgrind's callgrind counts arguments, configuration, resolution and the machine's facts; it lacks \
          the system calls that enforcement needs, which strace counts instead.",
     );
