@@ -42,7 +42,7 @@ pub enum Part {
 
 impl Part {
     /// All, in the order in which they run: what fails soonest comes first.
-    /// (The counts of the start are compared by name, `--only start`: the recorded ones are older than the broker.)
+    /// (The counts of the start are compared by name, `--only start`.)
     pub const DEFAULT: [Self; 9] = [
         Self::Fmt,
         Self::Clippy,

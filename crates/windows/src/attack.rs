@@ -36,6 +36,15 @@ pub struct Attempt {
     act: fn(&Scene) -> io::Result<()>,
 }
 
+const fn attempt(
+    name: &'static str,
+    what: &'static str,
+    wanted: Wanted,
+    act: fn(&Scene) -> io::Result<()>,
+) -> Attempt {
+    Attempt { name, what, wanted, act }
+}
+
 /// What came of an attempt, as its process says.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Verdict {

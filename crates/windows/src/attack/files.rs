@@ -5,16 +5,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use super::Wanted::{Denied, Done};
-use super::{Attempt, Scene, there};
-
-const fn attempt(
-    name: &'static str,
-    what: &'static str,
-    wanted: super::Wanted,
-    act: fn(&Scene) -> io::Result<()>,
-) -> Attempt {
-    Attempt { name, what, wanted, act }
-}
+use super::{Attempt, Scene, attempt, there};
 
 /// The table.
 pub const ATTEMPTS: &[Attempt] = &[

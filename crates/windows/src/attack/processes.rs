@@ -7,20 +7,11 @@ use std::os::windows::process::CommandExt;
 use std::process::Stdio;
 
 use super::Wanted::{Denied, Done};
-use super::{Attempt, Scene, again, pass_on};
+use super::{Attempt, Scene, again, attempt, pass_on};
 use crate::win32::probe;
 
 /// The variable in which the driver tells the number of a handle that it lets leak.
 pub const LEAKED: &str = "CODEX_SANDBOX_ATTACK_HANDLE";
-
-const fn attempt(
-    name: &'static str,
-    what: &'static str,
-    wanted: super::Wanted,
-    act: fn(&Scene) -> io::Result<()>,
-) -> Attempt {
-    Attempt { name, what, wanted, act }
-}
 
 /// The table.
 pub const ATTEMPTS: &[Attempt] = &[
