@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use codex_sandbox_policy::Resolved;
 use codex_sandbox_policy::names::ProtectedNames;
-use rustix::fs::FileType;
+use rustix::fs::{FileType, OFlags};
 
 use crate::facts::{Cgroups, Facts, Identity, UserNamespaces, View};
 use crate::sys;
@@ -135,10 +135,24 @@ fn temp_dirs(policy: &Resolved) -> Vec<(PathBuf, bool)> {
     // A link (`/var/tmp -> /tmp`) is covered with its target; links on the way (/var) too.
     let own = candidates.into_iter().filter(|dir| std::fs::canonicalize(dir).is_ok_and(|real| real == *dir));
     own.map(|dir| {
-        let filled = std::fs::read_dir(&dir).map_or(true, |mut entries| entries.next().is_some());
+        let filled = !is_empty(&dir);
         (dir, filled)
     })
     .collect()
+}
+
+/// Looks at the first entries only: a host's /tmp may hold thousands.
+fn is_empty(dir: &Path) -> bool {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let Ok(folder) = rustix::fs::open(dir, flags, rustix::fs::Mode::empty()) else { return false };
+    let mut buffer = [std::mem::MaybeUninit::uninit(); 512];
+    let mut entries = rustix::fs::RawDir::new(folder, &mut buffer);
+    while let Some(entry) = entries.next() {
+        if !entry.is_ok_and(|entry| matches!(entry.file_name().to_bytes(), b"." | b"..")) {
+            return false;
+        }
+    }
+    true
 }
 
 /// The name of the one folder below the workspace's; the first, should two first runs at once have made two.

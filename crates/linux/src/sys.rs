@@ -87,6 +87,61 @@ pub unsafe fn clone3(flags: u64) -> Result<Cloned, Errno> {
     }
 }
 
+/// Stack of a process made by [`vfork`], with a page that nothing may touch below it.
+const VFORK_STACK: usize = 512 << 10;
+
+/// Runs `body` in a new process that shares this one's memory and descriptor table, and waits until that process has called
+/// execve(2) or ended. It ends with 127 if `body` returns.
+///
+/// # Safety
+/// The caller must be the process' only thread. `body` must leave memory and descriptors as this process can go on with them.
+///
+/// # Errors
+/// clone(2)'s or mmap(2)'s.
+pub unsafe fn vfork(body: &mut dyn FnMut()) -> Result<i32, Errno> {
+    extern "C" fn child(body: *mut libc::c_void) -> libc::c_int {
+        // SAFETY: `body` points at the reference below, which outlives this process' use of it: the parent waits.
+        unsafe { (*body.cast::<&mut dyn FnMut()>())() };
+        127
+    }
+    let stack = Stack::new()?;
+    let mut body = body;
+    let flags = libc::CLONE_VM | libc::CLONE_VFORK | libc::CLONE_FILES | libc::SIGCHLD;
+    // SAFETY: the stack is ours and large enough, it grows down from its end; the rest is our caller's promise.
+    let pid = unsafe { libc::clone(child, stack.top(), flags, (&raw mut body).cast()) };
+    check(pid.into()).map(|pid| pid as i32)
+}
+
+struct Stack(*mut libc::c_void);
+
+impl Stack {
+    fn new() -> Result<Self, Errno> {
+        let kind = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_STACK;
+        // SAFETY: a new mapping, anywhere.
+        let base = unsafe {
+            libc::mmap(std::ptr::null_mut(), VFORK_STACK, libc::PROT_READ | libc::PROT_WRITE, kind, -1, 0)
+        };
+        if base == libc::MAP_FAILED {
+            return Err(last_errno());
+        }
+        let stack = Self(base);
+        // SAFETY: the lowest page of our own mapping.
+        check(unsafe { libc::mprotect(base, rustix::param::page_size(), libc::PROT_NONE) }.into())?;
+        Ok(stack)
+    }
+
+    fn top(&self) -> *mut libc::c_void {
+        self.0.wrapping_byte_add(VFORK_STACK)
+    }
+}
+
+impl Drop for Stack {
+    fn drop(&mut self) {
+        // SAFETY: our own mapping, which nothing uses any more.
+        unsafe { libc::munmap(self.0, VFORK_STACK) };
+    }
+}
+
 /// fork(2) through the C library, whose handlers keep its allocator usable in the child of a process with threads.
 ///
 /// # Safety
@@ -511,13 +566,10 @@ pub fn has_ended(pid: i32) -> bool {
     unsafe { libc::waitpid(pid, &raw mut status, libc::WNOHANG) != 0 }
 }
 
-/// Makes the descriptor table this process' own (close_range(2) with CLOSE_RANGE_UNSHARE of a range that holds nothing;
-/// unshare(2) is refused in containers).
-pub fn unshare_files() -> Result<(), Errno> {
-    // SAFETY: no memory is involved, and no descriptor has this number.
-    let result =
-        unsafe { libc::syscall(libc::SYS_close_range, u32::MAX, u32::MAX, libc::CLOSE_RANGE_UNSHARE) };
-    check(result).map(drop)
+/// Gives the calling thread a new network namespace.
+pub fn unshare_network() -> Result<(), Errno> {
+    // SAFETY: no memory and no descriptor is involved.
+    check(unsafe { libc::unshare(libc::CLONE_NEWNET) }.into()).map(drop)
 }
 
 /// The number of hard links; its type differs between architectures.

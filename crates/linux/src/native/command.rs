@@ -1,7 +1,7 @@
 //! The command's process, from fork to execve(2).
 
 use std::ffi::{CStr, CString};
-use std::os::fd::{BorrowedFd, FromRawFd, OwnedFd};
+use std::os::fd::{FromRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use rustix::io::Errno;
@@ -56,26 +56,30 @@ pub struct Entry<'a> {
     pub stdio: &'a [OwnedFd; 3],
     /// Signal mask of the launcher.
     pub mask: &'a libc::sigset_t,
-    /// To pid 1: the number of the listener first, later a failure. Closes at execve(2).
-    pub report: BorrowedFd<'a>,
 }
 
-/// What pid 1 says when the command may start.
-pub const NETWORK_IS_UP: &[u8] = b"up";
+/// What the command's process leaves in pid 1's memory.
+#[derive(Default)]
+pub struct Left {
+    /// The listener of its filter.
+    pub listener: Option<OwnedFd>,
+    /// Why it did not become the command.
+    pub failure: Option<Failure>,
+}
 
-/// Turns this process into the command. Returns only on failure.
-pub fn enter(entry: &Entry<'_>) -> Failure {
-    match prepare(entry) {
+/// Turns this process, which shares pid 1's memory and descriptors until then, into the command. Returns only on failure.
+pub fn enter(entry: &Entry<'_>, left: &mut Left) {
+    left.failure = Some(match prepare(entry, &mut left.listener) {
         Err(failure) => failure,
         Ok(()) => Failure {
             stage: Stage::Exec,
             object: PathBuf::from(entry.image.program.to_string_lossy().into_owned()),
             errno: entry.image.exec(),
         },
-    }
+    });
 }
 
-fn prepare(entry: &Entry<'_>) -> Result<(), Failure> {
+fn prepare(entry: &Entry<'_>, listener: &mut Option<OwnedFd>) -> Result<(), Failure> {
     connect_stdio(entry.stdio)?;
     set_rlimits(entry.plan)?;
     rustix::thread::set_no_new_privs(true).map_err(Failure::at(Stage::Seccomp, "PR_SET_NO_NEW_PRIVS"))?;
@@ -87,8 +91,7 @@ fn prepare(entry: &Entry<'_>) -> Result<(), Failure> {
     namespaces::drop_all_capabilities()?;
     sys::default_sigpipe();
     let filter = seccomp::build(filter_spec(entry.plan));
-    hand_over_listener(&filter, entry.report)?;
-    wait_for_network(entry.report)?;
+    *listener = Some(install_filter(&filter)?);
     sys::set_signal_mask(entry.mask);
     sys::cloexec_from(3);
     Ok(())
@@ -140,28 +143,16 @@ fn restrict_files(plan: &LinuxPlan) -> Result<(), Failure> {
     rules.restrict_self().map(drop).map_err(|_| fail())
 }
 
-/// The devices that may be opened for writing. The host's /dev/pts holds other people's terminals; our own does not.
+/// The devices that may be opened for writing: all of our own /dev, and a list of the host's.
 pub fn devices(plan: &LinuxPlan) -> Vec<PathBuf> {
-    let mut devices: Vec<PathBuf> = DEVICES.iter().map(|name| Path::new("/dev").join(name)).collect();
-    if plan.backend == Backend::Native {
-        devices.extend(["/dev/pts", "/dev/console"].map(PathBuf::from));
-    }
-    devices
-}
-
-/// The filter is in force, and lets read(2) through.
-fn wait_for_network(report: BorrowedFd<'_>) -> Result<(), Failure> {
-    let mut word = [0_u8; 8];
-    let fail = Failure::at(Stage::Network, "loopback");
-    match rustix::io::retry_on_intr(|| rustix::io::read(report, &mut word)) {
-        Ok(length) if word[..length] == *NETWORK_IS_UP => Ok(()),
-        Ok(_) => Err(fail(Errno::NETDOWN)),
-        Err(errno) => Err(fail(errno)),
+    match plan.backend {
+        Backend::Native => vec![PathBuf::from("/dev")],
+        Backend::Landlock => DEVICES.iter().map(|name| Path::new("/dev").join(name)).collect(),
     }
 }
 
-/// Installs the filter and tells pid 1, which shares the descriptor table, the number of its listener.
-fn hand_over_listener(filter: &[libc::sock_filter], report: BorrowedFd<'_>) -> Result<(), Failure> {
+/// Installs the filter. Its listener is in pid 1's descriptor table too; execve(2) closes the command's copy.
+fn install_filter(filter: &[libc::sock_filter]) -> Result<OwnedFd, Failure> {
     let fail = |errno| Failure { stage: Stage::Seccomp, object: "seccomp".into(), errno };
     let killable = libc::SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV;
     let base = libc::SECCOMP_FILTER_FLAG_NEW_LISTENER;
@@ -170,8 +161,5 @@ fn hand_over_listener(filter: &[libc::sock_filter], report: BorrowedFd<'_>) -> R
         Err(Errno::INVAL) => sys::seccomp_set_filter(filter, base),
         other => other,
     };
-    let listener = listener.map_err(fail)?.ok_or_else(|| fail(Errno::INVAL))?;
-    // pid 1 owns the descriptor from here; execve(2) closes the command's copy.
-    let number = std::os::fd::IntoRawFd::into_raw_fd(listener);
-    rustix::io::write(report, &number.to_le_bytes()).map(drop).map_err(fail)
+    listener.map_err(fail)?.ok_or_else(|| fail(Errno::INVAL))
 }

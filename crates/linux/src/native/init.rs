@@ -10,10 +10,12 @@ use rustix::io::Errno;
 
 use crate::broker::Broker;
 use crate::error::{Failure, Stage};
-use crate::native::command::{self, Entry, Image};
-use crate::native::{mounts, namespaces};
+use crate::native::command::{self, Entry, Image, Left};
+use crate::native::mounts::{self, Mounted};
+use crate::native::work_folders::Cleaner;
+use crate::native::{namespaces, network};
 use crate::plan::{Backend, LinuxPlan};
-use crate::sys::{self, Cloned};
+use crate::sys;
 use crate::wire::{FromInit, ToInit};
 
 /// What pid 1 is given by the launcher; it lives in the copied memory.
@@ -73,29 +75,21 @@ fn serve(launch: Launch<'_>) -> Result<(), Failure> {
     if launch.wait && ToInit::receive(launch.control) != Some(ToInit::Proceed) {
         return Ok(());
     }
-    let proc = build(&launch)?;
+    let Mounted { proc, work } = build(&launch)?;
     enter_cwd(launch.cwd)?;
     let stdio = launch.stdio.map(|fd| enter_folder(launch.plan, fd));
     let [input, output, error] = stdio;
     let stdio = [input?, output?, error?];
-    restrict_self(launch.plan, proc.as_ref())?;
+    restrict_self(launch.plan, proc.as_ref(), &work)?;
     let signals = sys::signalfd(&[libc::SIGCHLD]).map_err(Failure::at(Stage::Prepare, "signalfd"))?;
     let (plan, control, launcher) = (launch.plan, launch.control, &launch.launcher);
     let host_proc = plan.backend == Backend::Native && proc.is_none();
     let command = start(plan, launch.image, stdio, &launch.mask)?;
     let mut broker = Broker::new(plan, command.listener, proc, launch.lock)
         .map_err(Failure::at(Stage::Seccomp, "broker"))?;
+    FromInit::Started { host_proc }.send(control.as_fd());
     let deadline = plan.limits.wall_clock.map(|limit| started + limit);
-    let ended = Loop {
-        broker: &mut broker,
-        control,
-        launcher,
-        signals,
-        pid: command.pid,
-        report: Some(command.report),
-        host_proc,
-    }
-    .run(deadline)?;
+    let ended = Loop { broker: &mut broker, control, launcher, signals, pid: command.pid }.run(deadline)?;
     // Nothing of the tree lives when the launcher hears of its end; the namespaces are taken down after that.
     match plan.backend {
         Backend::Native => super::orphans::end_namespace(),
@@ -107,6 +101,7 @@ fn serve(launch: Launch<'_>) -> Result<(), Failure> {
         }
         message.send(control.as_fd());
     }
+    work.iter().for_each(Cleaner::clean);
     Ok(())
 }
 
@@ -136,8 +131,8 @@ fn number(fd: &OwnedFd) -> u32 {
     fd.as_raw_fd().unsigned_abs()
 }
 
-/// Namespaces and mounts. Returns the writable /proc for the broker.
-fn build(launch: &Launch<'_>) -> Result<Option<OwnedFd>, Failure> {
+/// Namespaces and mounts.
+fn build(launch: &Launch<'_>) -> Result<Mounted, Failure> {
     let plan = launch.plan;
     let undumpable = || {
         rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable)
@@ -147,17 +142,17 @@ fn build(launch: &Launch<'_>) -> Result<Option<OwnedFd>, Failure> {
         super::orphans::adopt()?;
         rustix::thread::set_no_new_privs(true).map_err(Failure::at(Stage::Prepare, "PR_SET_NO_NEW_PRIVS"))?;
         undumpable()?;
-        return Ok(None);
+        return Ok(Mounted::default());
     }
     if plan.identity.uid_ranges.is_empty() {
         namespaces::map_own_ids(&plan.identity)?;
     }
     undumpable()?;
+    let network = network::begin(plan)?;
     let mounted = mounts::build(plan)?;
-    namespaces::keep_broker_capabilities(plan.identity.uid == 0, own_network(plan))?;
-    // They go with this process.
-    std::mem::forget(mounted.locks);
-    Ok(mounted.proc)
+    network.map_or(Ok(()), network::Network::enter)?;
+    namespaces::keep_broker_capabilities(plan.identity.uid == 0)?;
+    Ok(mounted)
 }
 
 /// The inherited working directory lies below the new mounts; it is entered anew by its path.
@@ -180,7 +175,7 @@ fn enter_folder(plan: &LinuxPlan, fd: OwnedFd) -> Result<OwnedFd, Failure> {
 }
 
 /// The broker's own Landlock domain.
-fn restrict_self(plan: &LinuxPlan, proc: Option<&OwnedFd>) -> Result<(), Failure> {
+fn restrict_self(plan: &LinuxPlan, proc: Option<&OwnedFd>, work: &[Cleaner]) -> Result<(), Failure> {
     if plan.landlock_abi == 0 {
         return Ok(());
     }
@@ -197,6 +192,7 @@ fn restrict_self(plan: &LinuxPlan, proc: Option<&OwnedFd>) -> Result<(), Failure
     }
     let mut borrowed: Vec<BorrowedFd<'_>> = folders.iter().map(AsFd::as_fd).collect();
     borrowed.extend(proc.map(AsFd::as_fd));
+    borrowed.extend(work.iter().map(Cleaner::folder));
     let fail =
         || Failure { stage: Stage::Landlock, object: "the broker's domain".into(), errno: Errno::PERM };
     let devices = command::devices(plan);
@@ -207,58 +203,33 @@ fn restrict_self(plan: &LinuxPlan, proc: Option<&OwnedFd>) -> Result<(), Failure
         .map_err(|_| fail())
 }
 
-/// The command, started and stopped just before execve(2)'s result is known.
+/// The command, running.
 struct Command {
     pid: i32,
     listener: OwnedFd,
-    /// Closes at a good execve(2), else brings its failure.
-    report: OwnedFd,
 }
 
-/// Whether the loopback interface is ours to bring up.
-fn own_network(plan: &LinuxPlan) -> bool {
-    plan.namespaces.iter().any(|name| name == "net")
-}
-
-/// Brings the loopback interface up while the command's process prepares itself, which waits for the word at its end: the
-/// kernel takes long over it. After this pid 1 has no power over the network.
-fn network(plan: &LinuxPlan, command: &OwnedFd) -> Result<(), Failure> {
-    if own_network(plan) {
-        namespaces::loopback_up()?;
-        namespaces::lower_capabilities(plan.identity.uid == 0, false)?;
-    }
-    rustix::io::write(command, command::NETWORK_IS_UP)
-        .map(drop)
-        .map_err(Failure::at(Stage::Network, "loopback"))
-}
-
-/// The command's process shares pid 1's descriptor table until both have what they need: the listener of its filter appears
-/// in pid 1's hands without a word, and the command need not wait for pid 1.
+/// Until execve(2) the command's process borrows pid 1's memory and descriptors, and pid 1 waits for it (vfork(2)): nothing is
+/// copied, the listener of its filter appears in pid 1's hands without a word, and so does the reason of a failure.
 fn start(
     plan: &LinuxPlan,
     image: &Image,
     stdio: [OwnedFd; 3],
     mask: &libc::sigset_t,
 ) -> Result<Command, Failure> {
-    let fail = |errno| Failure { stage: Stage::Seccomp, object: "starting the command".into(), errno };
-    let (ours, theirs) = crate::wire::pair().map_err(fail)?;
-    // SAFETY: pid 1 has no other thread.
-    let pid = match unsafe { sys::clone3(libc::CLONE_FILES as u64) }.map_err(fail)? {
-        Cloned::Child => {
-            let failure = command::enter(&Entry { plan, image, stdio: &stdio, mask, report: theirs.as_fd() });
-            FromInit::Failed(failure).send(theirs.as_fd());
-            sys::exit_now(127)
-        }
-        Cloned::Parent { pid, .. } => pid,
-    };
-    let network = network(plan, &ours);
-    let listener = take_listener(&ours);
-    network?;
-    // The table becomes two; each closes what is the other's.
-    sys::unshare_files().map_err(fail)?;
-    drop((stdio, theirs));
+    let fail = |errno| Failure { stage: Stage::Exec, object: "starting the command".into(), errno };
+    let mut left = Left::default();
+    let entry = Entry { plan, image, stdio: &stdio, mask };
+    // SAFETY: pid 1 has no other thread. `enter` changes nothing of what it shares with us but `left` and descriptors 0 to 2.
+    let pid = unsafe { sys::vfork(&mut || command::enter(&entry, &mut left)) }.map_err(fail)?;
+    drop(stdio);
     close_own_stdio().map_err(fail)?;
-    Ok(Command { pid, listener: listener?, report: ours })
+    match (left.failure, left.listener) {
+        (Some(failure), _) => Err(failure),
+        (None, Some(listener)) => Ok(Command { pid, listener }),
+        // It was killed on the way.
+        (None, None) => Err(fail(Errno::CHILD)),
+    }
 }
 
 /// pid 1 must not hold the command's pipes open after the command closed them.
@@ -270,18 +241,6 @@ fn close_own_stdio() -> Result<(), Errno> {
     rustix::stdio::dup2_stderr(&null)
 }
 
-/// Reads the number of the listener, which is in our table already.
-fn take_listener(report: &OwnedFd) -> Result<OwnedFd, Failure> {
-    let fail = |errno| Failure { stage: Stage::Seccomp, object: "taking the listener".into(), errno };
-    let mut packet = [0_u8; 8192];
-    let length = rustix::io::retry_on_intr(|| rustix::io::read(report, &mut packet)).map_err(fail)?;
-    match packet[..length].try_into().map(i32::from_le_bytes) {
-        Ok(number) => Ok(sys::own_fd(number.into())),
-        // Not a number: the report of a failure, or nothing.
-        Err(_) => Err(FromInit::decode_failure(&packet[..length]).unwrap_or_else(|| fail(Errno::PROTO))),
-    }
-}
-
 /// Everything that pid 1 waits for.
 struct Loop<'a, 'b> {
     broker: &'b mut Broker<'a>,
@@ -289,13 +248,11 @@ struct Loop<'a, 'b> {
     launcher: &'b OwnedFd,
     signals: OwnedFd,
     pid: i32,
-    report: Option<OwnedFd>,
-    host_proc: bool,
 }
 
 impl Loop<'_, '_> {
     /// Until the command ends (its message), the launcher ends (`None`) or the deadline passes.
-    fn run(mut self, deadline: Option<Instant>) -> Result<Option<FromInit>, Failure> {
+    fn run(self, deadline: Option<Instant>) -> Result<Option<FromInit>, Failure> {
         loop {
             let ready = self.wait(deadline)?;
             if self.broker.has_blocked_calls() {
@@ -307,14 +264,9 @@ impl Loop<'_, '_> {
             if ready.call {
                 self.broker.serve_one();
             }
-            if ready.report {
-                self.exec_result()?;
-            }
             if ready.signal
                 && let Some(status) = self.reap()
             {
-                // The report of a failed execve(2) may still be on its way.
-                self.exec_result()?;
                 return Ok(Some(FromInit::Ended(status)));
             }
             if ready.message && !self.message() {
@@ -327,15 +279,12 @@ impl Loop<'_, '_> {
     }
 
     fn wait(&self, deadline: Option<Instant>) -> Result<Ready, Failure> {
-        let mut fds = vec![
+        let mut fds = [
             PollFd::new(self.broker.listener(), PollFlags::IN),
             PollFd::new(self.launcher, PollFlags::IN),
             PollFd::new(&self.signals, PollFlags::IN),
             PollFd::new(self.control, PollFlags::IN),
         ];
-        if let Some(report) = &self.report {
-            fds.push(PollFd::new(report, PollFlags::IN));
-        }
         let mut limit = deadline.map(|at| at.saturating_duration_since(Instant::now()));
         if self.broker.has_blocked_calls() {
             // Somebody has to notice that the process behind a blocked call was killed or got a signal.
@@ -357,20 +306,7 @@ impl Loop<'_, '_> {
             launcher_gone: on(1, any),
             signal: on(2, any),
             message: on(3, any),
-            report: on(4, any),
         })
-    }
-
-    /// Reads the report socket of execve(2): closed is good.
-    fn exec_result(&mut self) -> Result<(), Failure> {
-        let Some(report) = self.report.take() else { return Ok(()) };
-        match FromInit::receive(report.as_fd(), rustix::net::RecvFlags::empty()) {
-            Ok(Some(FromInit::Failed(failure))) => Err(failure),
-            _ => {
-                FromInit::Started { host_proc: self.host_proc }.send(self.control.as_fd());
-                Ok(())
-            }
-        }
     }
 
     /// Reaps what ended; the command's status, if it is among them.
@@ -403,5 +339,4 @@ struct Ready {
     launcher_gone: bool,
     signal: bool,
     message: bool,
-    report: bool,
 }

@@ -4,6 +4,7 @@ pub mod command;
 mod init;
 pub mod mounts;
 mod namespaces;
+mod network;
 mod orphans;
 mod work_folders;
 
@@ -70,10 +71,7 @@ pub fn launch(
     sys::set_signal_mask(&current);
     let (pid, pidfd) = started.map_err(Failure::at(Stage::Namespaces, "clone"))?;
     let mut sandboxed = Sandboxed { pid, pidfd, control, cgroup, host_proc: false };
-    let result = hand_over(plan, &sandboxed, maps, wait).and_then(|()| {
-        work_folders::sweep(plan);
-        wait_for_start(&sandboxed)
-    });
+    let result = hand_over(plan, &sandboxed, maps, wait).and_then(|()| wait_for_start(&sandboxed));
     match result {
         Ok(host_proc) => {
             sandboxed.host_proc = host_proc;
@@ -145,7 +143,8 @@ fn clone_flags(plan: &LinuxPlan) -> u64 {
         "pid" => libc::CLONE_NEWPID,
         "ipc" => libc::CLONE_NEWIPC,
         "uts" => libc::CLONE_NEWUTS,
-        "net" => libc::CLONE_NEWNET,
+        // pid 1 makes it: see `network`.
+        network::NAME => 0,
         _ => 0,
     };
     plan.namespaces.iter().map(|name| flag(name) as u64).sum()

@@ -11,6 +11,7 @@ use rustix::mount::{
 };
 
 use crate::error::{Failure, Stage};
+use crate::native::work_folders::Cleaner;
 use crate::plan::{DEVICES, LinuxPlan, Mount};
 use crate::sys;
 
@@ -19,11 +20,12 @@ const EMPTY_FILE: &str = "/dev/.hidden-file";
 const EMPTY_FOLDER: &str = "/dev/.hidden-folder";
 
 /// What the mounts leave behind for the broker.
+#[derive(Default)]
 pub struct Mounted {
     /// A writable /proc that is mounted nowhere; `None` where a new /proc is refused and the host's stays.
     pub proc: Option<OwnedFd>,
-    /// Locks of the overlays' work folders, for as long as the run lasts.
-    pub locks: Vec<OwnedFd>,
+    /// The overlays' work folders, to be cleaned at the end.
+    pub work: Vec<Cleaner>,
 }
 
 /// Mounts that must be taken from the tree before it becomes read-only.
@@ -32,7 +34,7 @@ struct Captured {
     overlays: Vec<(PathBuf, OwnedFd)>,
     devices: Vec<(&'static str, OwnedFd)>,
     terminal: Option<OwnedFd>,
-    locks: Vec<OwnedFd>,
+    work: Vec<Cleaner>,
 }
 
 /// Carries out the mount steps of `plan`.
@@ -43,7 +45,7 @@ pub fn build(plan: &LinuxPlan) -> Result<Mounted, Failure> {
         attach(mount, at)?;
     }
     devices(&captured)?;
-    let mounted = Mounted { proc: proc()?, locks: std::mem::take(&mut captured.locks) };
+    let mounted = Mounted { proc: proc()?, work: std::mem::take(&mut captured.work) };
     if mounted.proc.is_none() && plan.strict {
         return Err(fail("/proc")(Errno::PERM));
     }
@@ -68,15 +70,15 @@ fn capture(plan: &LinuxPlan) -> Result<Captured, Failure> {
         overlays: Vec::new(),
         devices: Vec::new(),
         terminal: None,
-        locks: Vec::new(),
+        work: Vec::new(),
     };
     for mount in &plan.mounts {
         match mount {
             Mount::Writable { path } => captured.writable.push((path.clone(), writable_clone(path)?)),
             Mount::Overlay { at, upper, work } => {
-                let (mount, lock) = overlay(at, upper, work).map_err(fail(at))?;
+                let (mount, cleaner) = overlay(at, upper, work).map_err(fail(at))?;
                 captured.overlays.push((at.clone(), mount));
-                captured.locks.push(lock);
+                captured.work.push(cleaner);
             }
             Mount::Replace { at, with } => captured.overlays.push((at.clone(), writable_clone(with)?)),
             Mount::Devices { terminal } => {
@@ -115,10 +117,11 @@ fn writable_clone(path: &Path) -> Result<OwnedFd, Failure> {
     Ok(clone)
 }
 
-/// A new overlay, mounted nowhere yet, and a lock to be held for as long as it is used.
-fn overlay(lower: &Path, upper: &Path, work: &Path) -> Result<(OwnedFd, OwnedFd), Errno> {
-    let (work, lock) = super::work_folders::claim(work)?;
-    Ok((try_overlay(lower, upper, &work)?, lock))
+/// A new overlay, mounted nowhere yet, and its work folder.
+fn overlay(lower: &Path, upper: &Path, work: &Path) -> Result<(OwnedFd, Cleaner), Errno> {
+    let work = super::work_folders::claim(work)?;
+    let folder = resolve(&work.path).and_then(|fd| clone_tree(&fd))?;
+    Ok((try_overlay(lower, upper, &work.path)?, Cleaner::new(work, folder)))
 }
 
 /// The layers are named by descriptor: any path works, commas and colons included.

@@ -1,14 +1,10 @@
-//! What is done right after clone(2): id maps, loopback, capabilities.
-
-use std::os::fd::AsFd;
+//! What is done right after clone(2): id maps, capabilities.
 
 use rustix::io::Errno;
-use rustix::net::{AddressFamily, SocketFlags, SocketType};
 use rustix::thread::{CapabilitySet, CapabilitySets};
 
 use crate::error::{Failure, Stage};
 use crate::facts::Identity;
-use crate::sys;
 
 /// Maps the caller's own ids, from inside the new user namespace. (Root's ranges are written by the launcher.)
 pub fn map_own_ids(identity: &Identity) -> Result<(), Failure> {
@@ -36,31 +32,11 @@ fn write(process: &str, file: &str, content: &str) -> Result<(), Failure> {
     rustix::io::write(&fd, content.as_bytes()).map(drop).map_err(fail)
 }
 
-/// Brings the loopback interface of a new network namespace up.
-pub fn loopback_up() -> Result<(), Failure> {
-    let fail = |errno| Failure::at(Stage::Network, "loopback")(errno);
-    let socket = rustix::net::socket_with(AddressFamily::INET, SocketType::DGRAM, SocketFlags::CLOEXEC, None)
-        .map_err(fail)?;
-    // SAFETY: ifreq is plain data.
-    let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
-    request.ifr_name[0] = b'l' as libc::c_char;
-    request.ifr_name[1] = b'o' as libc::c_char;
-    request.ifr_ifru.ifru_flags = (libc::IFF_UP | libc::IFF_RUNNING) as libc::c_short;
-    // SAFETY: SIOCSIFFLAGS takes an ifreq.
-    unsafe { sys::ioctl(socket.as_fd(), libc::SIOCSIFFLAGS, &mut request) }.map(drop).map_err(fail)
-}
-
 /// What pid 1 keeps: it reads the calls of the command's processes out of their memory, and, for root, does for them what
-/// root's override of file permissions would have done outside; `network` adds what the loopback interface needs.
-pub fn keep_broker_capabilities(root: bool, network: bool) -> Result<(), Failure> {
+/// root's override of file permissions would have done outside.
+pub fn keep_broker_capabilities(root: bool) -> Result<(), Failure> {
     empty_bounding_set()?;
-    lower_capabilities(root, network)
-}
-
-/// As [`keep_broker_capabilities`], once more.
-pub fn lower_capabilities(root: bool, network: bool) -> Result<(), Failure> {
     let mut kept = CapabilitySet::SYS_PTRACE;
-    kept.set(CapabilitySet::NET_ADMIN, network);
     if root {
         kept |= CapabilitySet::CHOWN
             | CapabilitySet::DAC_OVERRIDE

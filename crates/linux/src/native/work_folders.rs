@@ -1,60 +1,72 @@
-//! The work folders of the overlays over /tmp and /var/tmp: one for each run, and gone after it.
+//! The work folders of the overlays over /tmp and /var/tmp.
 //!
-//! Runs of one workspace may meet. They share the upper folder, but overlayfs takes the work folder for its own. What a run
-//! leaves in it (a tree of three folders) is removed by a later run's launcher while that run's pid 1 is busy: freeing a
-//! folder may wait for the disk, where the file system is mounted with `discard`.
+//! Runs of one workspace may meet. They share the upper folder, but overlayfs takes the work folder for its own, so each run
+//! claims one that no other uses. What overlayfs leaves in it (three folders and a file) is removed by the run's own pid 1
+//! when the launcher has been told of the end: nobody waits for the disk then. What a killed pid 1 left, the next claim removes.
 
 use std::fs::Permissions;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{FlockOperation, Mode, OFlags};
+use rustix::fs::{AtFlags, FlockOperation, Mode, OFlags};
 use rustix::io::Errno;
 
-use crate::plan::{LinuxPlan, Mount};
-
-/// Runs of one workspace at the same time, at most, with what earlier ones left behind.
+/// Runs of one workspace at the same time, at most.
 const MOST: u32 = 1024;
 
-/// A new folder below `work`, and the lock that says that it is in use.
-pub fn claim(work: &Path) -> Result<(PathBuf, OwnedFd), Errno> {
+/// What overlayfs makes in the folder that it is given.
+const OWN: &str = "work";
+
+/// A work folder that no other run has, for as long as this value lives.
+pub struct WorkFolder {
+    /// Its path.
+    pub path: PathBuf,
+    /// Holds the lock.
+    lock: OwnedFd,
+}
+
+/// The first folder below `work` that no run uses; a new one if all are in use.
+pub fn claim(work: &Path) -> Result<WorkFolder, Errno> {
     for number in 0..MOST {
-        let folder = work.join(number.to_string());
-        match rustix::fs::mkdir(&folder, Mode::from_raw_mode(0o700)) {
-            Ok(()) => {}
-            Err(Errno::EXIST) => continue,
+        let path = work.join(number.to_string());
+        let lock = match open(&path) {
+            Err(Errno::NOENT) => {
+                make(&path)?;
+                open(&path)?
+            }
+            other => other?,
+        };
+        match rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => {
+                remove_left(&lock, &path)?;
+                return Ok(WorkFolder { path, lock });
+            }
+            Err(Errno::WOULDBLOCK) => {}
             Err(errno) => return Err(errno),
-        }
-        // A sweeper may have been quicker; then the next number.
-        if let Some(lock) = lock(&folder) {
-            return Ok((folder, lock));
         }
     }
     Err(Errno::BUSY)
 }
 
-/// Locks a folder, if nobody else has.
-fn lock(folder: &Path) -> Option<OwnedFd> {
+fn open(folder: &Path) -> Result<OwnedFd, Errno> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let lock = rustix::fs::open(folder, flags, Mode::empty()).ok()?;
-    rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive).ok()?;
-    // Between the two calls a sweeper may have removed it: then this is the lock of a folder without a name.
-    let (opened, named) = (rustix::fs::fstat(&lock).ok()?, rustix::fs::lstat(folder).ok()?);
-    (opened.st_ino == named.st_ino && opened.st_dev == named.st_dev).then_some(lock)
+    rustix::fs::open(folder, flags, Mode::empty())
 }
 
-/// Removes the work folders of runs that have ended. What cannot be removed is left to the next run.
-pub fn sweep(plan: &LinuxPlan) {
-    plan.mounts.iter().for_each(sweep_mount);
+fn make(folder: &Path) -> Result<(), Errno> {
+    match rustix::fs::mkdir(folder, Mode::RWXU) {
+        Err(Errno::EXIST) | Ok(()) => Ok(()),
+        Err(errno) => Err(errno),
+    }
 }
 
-fn sweep_mount(mount: &Mount) {
-    let Mount::Overlay { work, .. } = mount else { return };
-    let Ok(entries) = std::fs::read_dir(work) else { return };
-    for folder in entries.flatten().map(|entry| entry.path()) {
-        if let Some(_lock) = lock(&folder) {
-            let _next_time = remove(&folder);
+/// What a pid 1 that was killed left.
+fn remove_left(folder: &OwnedFd, path: &Path) -> Result<(), Errno> {
+    match rustix::fs::unlinkat(folder, OWN, AtFlags::REMOVEDIR) {
+        Ok(()) | Err(Errno::NOENT) => Ok(()),
+        Err(_filled) => {
+            remove(&path.join(OWN)).map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::IO))
         }
     }
 }
@@ -73,48 +85,96 @@ fn remove(folder: &Path) -> std::io::Result<()> {
     std::fs::remove_dir(folder)
 }
 
+/// A work folder as its run can still clean it at the end, when the tree around it is read-only: a mount of its own.
+pub struct Cleaner {
+    folder: OwnedFd,
+    _lock: OwnedFd,
+}
+
+impl Cleaner {
+    /// `mount` is a writable clone of the folder, mounted nowhere.
+    pub fn new(work: WorkFolder, mount: OwnedFd) -> Self {
+        Self { folder: mount, _lock: work.lock }
+    }
+
+    /// The folder, for a Landlock rule.
+    pub fn folder(&self) -> BorrowedFd<'_> {
+        self.folder.as_fd()
+    }
+
+    /// Removes what a volatile overlay leaves where nothing went wrong; anything else is for the next claim.
+    pub fn clean(&self) {
+        let _for_the_next_claim = self.remove_usual();
+    }
+
+    fn remove_usual(&self) -> Result<(), Errno> {
+        let at = &self.folder;
+        for closed in ["work", "work/incompat", "work/incompat/volatile"] {
+            rustix::fs::chmodat(at, closed, Mode::RWXU, AtFlags::empty())?;
+        }
+        rustix::fs::unlinkat(at, "work/incompat/volatile/dirty", AtFlags::empty())?;
+        for left in ["work/incompat/volatile", "work/incompat", OWN] {
+            rustix::fs::unlinkat(at, left, AtFlags::REMOVEDIR)?;
+        }
+        Ok(())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    #[test]
-    fn a_claim_holds_although_others_sweep_all_the_time() {
-        let base = tempfile::tempdir().expect("a temporary folder can be made");
-        let work = base.path().to_path_buf();
-        let overlay = Mount::Overlay { at: "/tmp".into(), upper: "/nowhere".into(), work: work.clone() };
-        let done = std::sync::atomic::AtomicBool::new(false);
-        std::thread::scope(|scope| {
-            scope.spawn(|| {
-                while !done.load(std::sync::atomic::Ordering::Relaxed) {
-                    sweep_mount(&overlay);
-                }
-            });
-            for _ in 0..2000 {
-                let (folder, _lock) = claim(&work).expect("there are numbers enough");
-                assert!(folder.exists(), "a folder in use is not swept");
-            }
-            done.store(true, std::sync::atomic::Ordering::Relaxed);
-        });
+    /// What overlayfs leaves in `folder`.
+    fn leave(folder: &Path) {
+        let left = folder.join("work/incompat/volatile");
+        std::fs::create_dir_all(&left).expect("the folder is ours");
+        std::fs::write(left.join("dirty"), "").expect("the folder is ours");
+        for closed in ["work/incompat/volatile", "work/incompat", "work"] {
+            std::fs::set_permissions(folder.join(closed), Permissions::from_mode(0o000)).expect("ours");
+        }
     }
 
     #[test]
-    fn a_claimed_folder_is_nobody_elses_and_a_left_one_is_swept() {
+    fn a_claimed_folder_is_nobody_elses_and_a_left_one_is_empty_for_the_next() {
         let base = tempfile::tempdir().expect("a temporary folder can be made");
-        let work = base.path().to_path_buf();
-        let (first, lock) = claim(&work).expect("nothing is in the way");
-        let (second, other) = claim(&work).expect("nothing is in the way");
-        assert_ne!(first, second);
-        let left = first.join("work/incompat/volatile");
-        std::fs::create_dir_all(&left).expect("the folder is ours");
-        std::fs::write(left.join("dirty"), "").expect("the folder is ours");
-        std::fs::set_permissions(first.join("work"), Permissions::from_mode(0o000)).expect("ours");
-        let overlay = Mount::Overlay { at: "/tmp".into(), upper: "/nowhere".into(), work };
-        sweep_mount(&overlay);
-        assert!(first.exists() && second.exists(), "both are in use");
-        drop(lock);
-        sweep_mount(&overlay);
-        assert!(!first.exists(), "its run has ended");
-        assert!(second.exists(), "its run goes on");
-        drop(other);
+        let first = claim(base.path()).expect("nothing is in the way");
+        let second = claim(base.path()).expect("nothing is in the way");
+        assert_ne!(first.path, second.path);
+        leave(&first.path);
+        let path = first.path.clone();
+        drop(first);
+        let again = claim(base.path()).expect("nothing is in the way");
+        assert_eq!(again.path, path, "its run has ended");
+        assert!(!path.join("work").exists(), "what the killed run left is gone");
+        assert_ne!(second.path, path);
+    }
+
+    #[test]
+    fn a_run_cleans_up_after_itself() {
+        let base = tempfile::tempdir().expect("a temporary folder can be made");
+        let work = claim(base.path()).expect("nothing is in the way");
+        let path = work.path.clone();
+        leave(&path);
+        let folder = open(&path).expect("it exists");
+        Cleaner::new(work, folder).clean();
+        assert_eq!(std::fs::read_dir(&path).expect("it exists").count(), 0);
+    }
+
+    #[test]
+    fn claims_of_many_threads_never_share_a_folder() {
+        let base = tempfile::tempdir().expect("a temporary folder can be made");
+        let taken = std::sync::Mutex::new(std::collections::HashSet::new());
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    for _ in 0..200 {
+                        let work = claim(base.path()).expect("there are numbers enough");
+                        assert!(taken.lock().expect("no panic").insert(work.path.clone()), "it was free");
+                        leave(&work.path);
+                        taken.lock().expect("no panic").remove(&work.path);
+                    }
+                });
+            }
+        });
     }
 }
