@@ -166,7 +166,7 @@ pub fn resolve(policy: &Policy, place: &Place, facts: &dyn PathFacts) -> Result<
     found.pin(denied.links, &all);
     let mut sealed = sealed(&all, &policy.protected, facts);
     sealed.extend(configuration(&all, place, facts));
-    let roots = roots::merge(all, &denied.paths, &found, &protected);
+    let roots = roots::merge(all, &denied.paths, &found, &sealed, &protected);
     if !policy.network_allow.is_empty() {
         notices.push(
             "network.allow is not in force: this version has no proxy, and a run is refused".to_owned(),

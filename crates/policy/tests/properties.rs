@@ -194,7 +194,9 @@ proptest! {
         let second = resolve(&policy(&again, &first.deny_read, git), &place(&first.cwd), &tree).expect("resolved before");
         let paths = |resolved: &Resolved| -> Vec<PathBuf> { resolved.roots.iter().map(|root| root.path.clone()).collect() };
         prop_assert_eq!(paths(&first), paths(&second));
-        prop_assert_eq!(&first.git_dirs, &second.git_dirs);
+        // Of several pointers to one git directory, any may be named.
+        let git_dirs = |resolved: &Resolved| -> Vec<PathBuf> { resolved.git_dirs.iter().map(|dir| dir.path.clone()).collect() };
+        prop_assert_eq!(git_dirs(&first), git_dirs(&second));
         // Written canonically, a deny-read path has no link on its way any more.
         prop_assert!(second.pins.iter().all(|pin| first.pins.contains(pin)));
         prop_assert!(!denied.is_empty() || first.pins == second.pins);

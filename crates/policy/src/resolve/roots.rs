@@ -266,13 +266,20 @@ pub fn check_denied(roots: &[Root], deny_read: &[PathBuf]) -> Result<(), PolicyE
 
 /// Leaves out every root that changes nothing: one at or below another root, with nothing in between that has a rule of its
 /// own. A root whose `.git` points somewhere stays, so that resolving again finds the same git directories.
-pub fn merge(roots: Vec<Root>, deny_read: &[PathBuf], git: &Found, protected: &ProtectedNames) -> Vec<Root> {
+pub fn merge(
+    roots: Vec<Root>,
+    deny_read: &[PathBuf],
+    git: &Found,
+    sealed: &[(PathBuf, String)],
+    protected: &ProtectedNames,
+) -> Vec<Root> {
     let mut by_path = BTreeMap::new();
     for root in roots {
         by_path.entry(root.path.clone()).or_insert(root);
     }
     let git_paths = git.git_dirs.iter().map(|dir| &*dir.path).chain(git.pins.iter().map(PathBuf::as_path));
-    let ruled: HashSet<&Path> = deny_read.iter().map(PathBuf::as_path).chain(git_paths).collect();
+    let own_rules = deny_read.iter().chain(sealed.iter().map(|(path, _)| path)).map(PathBuf::as_path);
+    let ruled: HashSet<&Path> = own_rules.chain(git_paths).collect();
     let mut kept: BTreeMap<PathBuf, Root> = BTreeMap::new();
     // In this order a folder comes before everything inside it.
     for (path, root) in by_path {

@@ -411,6 +411,16 @@ fn what_a_protected_link_leads_to_is_as_read_only_as_the_name() {
 }
 
 #[test]
+fn a_root_below_what_a_protected_link_leads_to_stays_a_root() {
+    let tree = tree().folder("/home/u/p/conf/data").link("/home/u/p/.codex", "conf");
+    let wanted = vec![written("/home/u/p/conf/data")];
+    let resolved = ok(&Policy { writable_roots: wanted, ..Policy::default() }, &tree);
+    let access = |path: &str| resolved.rules(&[]).decide(Path::new(path)).access;
+    assert_eq!(access("/home/u/p/conf/config.toml"), Access::Read);
+    assert_eq!(access("/home/u/p/conf/data/file"), Access::Write);
+}
+
+#[test]
 fn the_users_configuration_is_read_only_where_it_lies_behind_links_in_a_root() {
     let dotfiles = tree().folder("/home/u/p/codex").link("/home/u/.codex", "p/codex");
     let resolved = ok(&Policy::default(), &dotfiles);
