@@ -146,6 +146,29 @@ fn a_python_environment_is_made_and_pytest_runs_in_it() {
     });
 }
 
+/// As the job server of make 4.4 uses one: several at once, whose openings the broker must not mix up.
+#[test]
+fn many_processes_open_one_fifo_for_writing() {
+    if !have(&["python3"]) {
+        return;
+    }
+    let script = "import os, subprocess, sys\n\
+        if len(sys.argv) == 1:\n    \
+            os.mkfifo('jobs'); keep = os.open('jobs', os.O_RDWR); os.write(keep, b'++++++++')\n    \
+            others = [subprocess.Popen([sys.executable, sys.argv[0], 'other']) for _ in range(4)]\n    \
+            sys.exit(max(other.wait() for other in others))\n\
+        for turn in range(200):\n    \
+            to = os.open('jobs', os.O_WRONLY); assert to > 2, to; os.write(to, b'+'); os.close(to)\n    \
+            back = os.open('jobs', os.O_RDONLY); os.read(back, 1); os.close(back)\n";
+    each_user(|user| {
+        let place = Place::new(user);
+        place.write("fifo.py", script);
+        assert_eq!(place.outside(["python3", "fifo.py"]).output().code(), Some(0), "it works outside");
+        std::fs::remove_file(place.path("jobs")).expect("the script made it");
+        place.run(["python3", "fifo.py"]).expect_code(0);
+    });
+}
+
 #[test]
 fn python_multiprocessing_works() {
     if !have(&["python3"]) {

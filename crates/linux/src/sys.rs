@@ -525,6 +525,11 @@ pub fn unblock_interrupts() {
     }
 }
 
+/// Keeps this thread from being interrupted any more.
+pub fn block_interrupts() {
+    block_signals(&[INTERRUPT]);
+}
+
 /// gettid(2).
 pub fn thread_id() -> i32 {
     // SAFETY: cannot fail and touches no memory.

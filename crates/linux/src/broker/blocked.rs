@@ -99,7 +99,11 @@ impl BlockedCalls {
         let body = move || {
             sys::unblock_interrupts();
             shared.thread.store(sys::thread_id(), Ordering::SeqCst);
-            let _caller_gone = match work.run() {
+            let answer = work.run();
+            // While the kernel hands a descriptor over, the call counts as answered, and this thread sleeps: an interruption
+            // would take the descriptor back, and the caller would be told that it got number 0.
+            sys::block_interrupts();
+            let _caller_gone = match answer {
                 Err(Errno::INTR) => listener.restart(id),
                 answer => listener.answer(id, answer),
             };
