@@ -5,17 +5,18 @@ use std::fs::File;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 
 use rustix::event::{PollFd, PollFlags};
 use rustix::io::Errno;
 use rustix::net::RecvFlags;
 
-use crate::error::RunError;
+use crate::error::{Failure, RunError};
 use crate::native::command::Image;
+use crate::native::station::Station;
 use crate::native::{self, Sandboxed};
-use crate::plan::LinuxPlan;
+use crate::plan::{Backend, LinuxPlan};
 use crate::program;
 use crate::sys;
 use crate::wire::{FromInit, ToInit};
@@ -121,14 +122,72 @@ impl Drop for HeldSignals {
 /// # Errors
 /// [`RunError`]: nothing is left behind then.
 pub fn spawn(plan: &LinuxPlan, spec: CommandSpec) -> Result<Running, RunError> {
+    start(plan, spec, |image, cwd, stdio| native::launch(plan, image, cwd, stdio))
+}
+
+fn start(
+    plan: &LinuxPlan,
+    spec: CommandSpec,
+    launch: impl FnOnce(&Image, &Path, [OwnedFd; 3]) -> Result<Sandboxed, Failure>,
+) -> Result<Running, RunError> {
     let env = with_plan_variables(plan, spec.env);
     let path = env.iter().find(|(name, _)| name == "PATH").map(|(_, value)| value.as_os_str());
     let file = program::find(&spec.program, path, &spec.cwd)?;
     let image = image(&file, &spec.program, &spec.args, &env)?;
     let stdio = stdio(spec.stdio, plan.policy.network_access)?;
-    let sandboxed = native::launch(plan, &image, &spec.cwd, stdio)
-        .map_err(|failure| RunError::from_failure(failure, &file))?;
+    let sandboxed =
+        launch(&image, &spec.cwd, stdio).map_err(|failure| RunError::from_failure(failure, &file))?;
     Ok(Running { sandboxed, state: Mutex::default(), killed: AtomicBool::new(false) })
+}
+
+/// Starts the commands of one sandbox: the first by itself, the later ones at a station, which keeps what they have in common.
+#[derive(Debug, Default)]
+pub struct Starter {
+    begun: AtomicBool,
+    station: Mutex<Option<Arc<Station>>>,
+}
+
+impl Starter {
+    /// As [`spawn`]. Always with the same plan.
+    ///
+    /// # Errors
+    /// As [`spawn`].
+    pub fn spawn(&self, plan: &LinuxPlan, spec: CommandSpec) -> Result<Running, RunError> {
+        let first = !self.begun.swap(true, Ordering::Relaxed);
+        if first || plan.backend != Backend::Native {
+            return spawn(plan, spec);
+        }
+        start(plan, spec, |image, cwd, stdio| {
+            let at_station = || self.station(plan)?.launch(plan, image, cwd, &stdio);
+            at_station().or_else(|failure| {
+                // Somebody killed it: once more, at a new one.
+                if !Station::is_gone(&failure) {
+                    return Err(failure);
+                }
+                self.lock_station().take();
+                at_station()
+            })
+        })
+    }
+
+    fn lock_station(&self) -> std::sync::MutexGuard<'_, Option<Arc<Station>>> {
+        self.station.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    /// The station, made anew where the old one's files or mounts have changed outside. (The old one lives on for as long as
+    /// its commands.)
+    fn station(&self, plan: &LinuxPlan) -> Result<Arc<Station>, Failure> {
+        native::mounts::make_private_dirs(plan)?;
+        let mut station = self.lock_station();
+        match &*station {
+            Some(current) if current.is_current(plan) => Ok(Arc::clone(current)),
+            _ => {
+                let new = Arc::new(Station::start(plan)?);
+                *station = Some(Arc::clone(&new));
+                Ok(new)
+            }
+        }
+    }
 }
 
 fn with_plan_variables(plan: &LinuxPlan, mut env: Vec<(OsString, OsString)>) -> Vec<(OsString, OsString)> {

@@ -321,6 +321,39 @@ pub fn mask_for_commands(current: libc::sigset_t) -> libc::sigset_t {
     UNHELD.get().unwrap_or(current)
 }
 
+/// The calling thread's signal mask.
+pub fn signal_mask() -> libc::sigset_t {
+    block_signals(&[])
+}
+
+/// A signal mask as bits: bit N-1 for signal N.
+pub fn mask_bits(mask: &libc::sigset_t) -> u64 {
+    // SAFETY: sigismember only reads the set.
+    let has = |signal: &i32| unsafe { libc::sigismember(mask, *signal) } == 1;
+    (1..=64).filter(has).fold(0, |bits, signal| bits | 1 << (signal - 1))
+}
+
+/// The opposite of [`mask_bits`].
+pub fn mask_of_bits(bits: u64) -> libc::sigset_t {
+    // SAFETY: the set is plain data, initialised by sigemptyset.
+    unsafe {
+        let mut mask: libc::sigset_t = std::mem::zeroed();
+        libc::sigemptyset(&raw mut mask);
+        for signal in (1..=64).filter(|signal| bits & 1 << (signal - 1) != 0) {
+            libc::sigaddset(&raw mut mask, signal);
+        }
+        mask
+    }
+}
+
+/// The id, in our pid namespace, of the process behind a pidfd (the `Pid:` line of its fdinfo, proc_pid_fdinfo(5)).
+pub fn pid_of(pidfd: BorrowedFd<'_>) -> Result<i32, Errno> {
+    let info = std::fs::read_to_string(format!("/proc/self/fdinfo/{}", pidfd.as_raw_fd()));
+    let info = info.map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::IO))?;
+    let pid = info.lines().find_map(|line| line.strip_prefix("Pid:")?.trim().parse().ok());
+    pid.filter(|pid| *pid > 0).ok_or(Errno::SRCH)
+}
+
 /// A signalfd(2) for `signals`, close-on-exec and non-blocking.
 pub fn signalfd(signals: &[i32]) -> Result<OwnedFd, Errno> {
     // SAFETY: the set is plain data that outlives the calls; the descriptor returned is new and owned by nobody else.

@@ -88,6 +88,14 @@ impl FromInit {
         Self::decode(&packet[..length]).ok_or(Errno::PROTO).map(Some)
     }
 
+    /// The failure in a packet that was read by other means.
+    pub fn decode_failure(packet: &[u8]) -> Option<Failure> {
+        match Self::decode(packet)? {
+            Self::Failed(failure) => Some(failure),
+            _ => None,
+        }
+    }
+
     fn decode(packet: &[u8]) -> Option<Self> {
         let (tag, rest) = packet.split_first()?;
         let number = |bytes: &[u8]| bytes.get(..4)?.try_into().ok().map(i32::from_le_bytes);

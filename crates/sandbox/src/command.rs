@@ -169,7 +169,7 @@ impl<'a> Command<'a> {
         self.sandbox.check_strength(&enforcement)?;
         // Kept for a second try: a machine says only when asked that it refuses namespaces.
         let again = duplicate(&streams).map_err(pipe_error)?;
-        match run::spawn(plan, self.spec(streams)) {
+        match self.sandbox.starter().spawn(plan, self.spec(streams)) {
             Err(RunError::NamespacesRefused { .. }) if self.sandbox.namespaces_refused() => self.start(again),
             result => {
                 let running = result?;

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use codex_sandbox_linux::facts::Facts;
 use codex_sandbox_linux::plan::{LinuxPlan, PlanError};
+use codex_sandbox_linux::run::Starter;
 use codex_sandbox_policy::resolve::{Place, resolve};
 use codex_sandbox_policy::rules::PathRules;
 use codex_sandbox_policy::{Mode, Policy, Resolved};
@@ -29,6 +30,7 @@ pub struct Sandbox {
     fallback: Option<Box<LinuxPlan>>,
     require: Require,
     namespaces: std::sync::atomic::AtomicBool,
+    starter: Starter,
 }
 
 /// Settings of a [`Sandbox`] beside its policy.
@@ -117,6 +119,10 @@ impl Sandbox {
         first_time && self.fallback.is_some()
     }
 
+    pub(crate) fn starter(&self) -> &Starter {
+        &self.starter
+    }
+
     pub(crate) fn check_strength(&self, enforcement: &Enforcement) -> Result<(), Error> {
         enforcement.meets(self.require)
     }
@@ -196,6 +202,7 @@ impl Builder {
             fallback,
             require: self.require,
             namespaces: std::sync::atomic::AtomicBool::new(false),
+            starter: Starter::default(),
         }
     }
 

@@ -11,9 +11,8 @@ use rustix::io::Errno;
 use crate::broker::Broker;
 use crate::error::{Failure, Stage};
 use crate::native::command::{self, Entry, Image, Left};
-use crate::native::mounts::{self, Mounted};
 use crate::native::work_folders::Cleaner;
-use crate::native::{namespaces, network};
+use crate::native::{mounts, namespaces, network};
 use crate::plan::{Backend, LinuxPlan};
 use crate::sys;
 use crate::wire::{FromInit, ToInit};
@@ -36,13 +35,14 @@ pub struct Launch<'a> {
     pub lock: Option<OwnedFd>,
     /// Wait for [`ToInit::Proceed`] before doing anything.
     pub wait: bool,
+    /// A station has built namespaces and mounts already.
+    pub at_station: bool,
     /// Signal mask of the launcher, for the command.
     pub mask: libc::sigset_t,
 }
 
 /// Runs pid 1 to its end; the process ends with it.
 pub fn run(mut launch: Launch<'_>) -> ! {
-    // A panic must not unwind into a second copy of the launcher's stack.
     let bomb = AbortOnUnwind;
     let control = launch.control;
     if launch.plan.backend == Backend::Landlock {
@@ -61,7 +61,8 @@ pub fn run(mut launch: Launch<'_>) -> ! {
     sys::exit_now(0)
 }
 
-struct AbortOnUnwind;
+/// A panic must not unwind into a copy of the launcher's stack.
+pub struct AbortOnUnwind;
 
 impl Drop for AbortOnUnwind {
     fn drop(&mut self) {
@@ -71,18 +72,24 @@ impl Drop for AbortOnUnwind {
 
 fn serve(launch: Launch<'_>) -> Result<(), Failure> {
     let started = Instant::now();
-    hide(&launch)?;
+    let descriptors = launch.stdio.iter().chain([launch.control, &launch.launcher]).chain(&launch.lock);
+    hide(descriptors)?;
     if launch.wait && ToInit::receive(launch.control) != Some(ToInit::Proceed) {
         return Ok(());
     }
-    let Mounted { proc, work } = build(&launch)?;
+    let plan = launch.plan;
+    let work = if launch.at_station { Vec::new() } else { build(plan)? };
+    let proc = match plan.backend {
+        Backend::Native => own_proc(plan)?,
+        Backend::Landlock => None,
+    };
     enter_cwd(launch.cwd)?;
-    let stdio = launch.stdio.map(|fd| enter_folder(launch.plan, fd));
+    let stdio = launch.stdio.map(|fd| enter_folder(plan, fd));
     let [input, output, error] = stdio;
     let stdio = [input?, output?, error?];
-    restrict_self(launch.plan, proc.as_ref(), &work)?;
+    restrict_self(plan, proc.as_ref(), &work)?;
     let signals = sys::signalfd(&[libc::SIGCHLD]).map_err(Failure::at(Stage::Prepare, "signalfd"))?;
-    let (plan, control, launcher) = (launch.plan, launch.control, &launch.launcher);
+    let (control, launcher) = (launch.control, &launch.launcher);
     let host_proc = plan.backend == Backend::Native && proc.is_none();
     let command = start(plan, launch.image, stdio, &launch.mask)?;
     let mut broker = Broker::new(plan, command.listener, proc, launch.lock)
@@ -105,15 +112,9 @@ fn serve(launch: Launch<'_>) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Nothing that the launcher's process holds may be of use to the command: no descriptor but ours, no strings.
-fn hide(launch: &Launch<'_>) -> Result<(), Failure> {
-    let mut keep: Vec<u32> = launch
-        .stdio
-        .iter()
-        .chain([launch.control, &launch.launcher])
-        .chain(&launch.lock)
-        .map(number)
-        .collect();
+/// Nothing that the launcher's process holds may be of use to the command: no descriptor but `keep`, no strings.
+pub fn hide<'f>(keep: impl Iterator<Item = &'f OwnedFd>) -> Result<(), Failure> {
+    let mut keep: Vec<u32> = keep.map(number).collect();
     keep.sort_unstable();
     let mut first = 3;
     for fd in keep {
@@ -131,9 +132,8 @@ fn number(fd: &OwnedFd) -> u32 {
     fd.as_raw_fd().unsigned_abs()
 }
 
-/// Namespaces and mounts.
-fn build(launch: &Launch<'_>) -> Result<Mounted, Failure> {
-    let plan = launch.plan;
+/// Namespaces and mounts, but for /proc.
+pub fn build(plan: &LinuxPlan) -> Result<Vec<Cleaner>, Failure> {
     let undumpable = || {
         rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable)
             .map_err(Failure::at(Stage::Prepare, "PR_SET_DUMPABLE"))
@@ -142,17 +142,23 @@ fn build(launch: &Launch<'_>) -> Result<Mounted, Failure> {
         super::orphans::adopt()?;
         rustix::thread::set_no_new_privs(true).map_err(Failure::at(Stage::Prepare, "PR_SET_NO_NEW_PRIVS"))?;
         undumpable()?;
-        return Ok(Mounted::default());
+        return Ok(Vec::new());
     }
     if plan.identity.uid_ranges.is_empty() {
         namespaces::map_own_ids(&plan.identity)?;
     }
     undumpable()?;
     let network = network::begin(plan)?;
-    let mounted = mounts::build(plan)?;
+    let work = mounts::build(plan)?;
     network.map_or(Ok(()), network::Network::enter)?;
+    Ok(work)
+}
+
+/// The /proc of this process' pid namespace; after it, power over namespaces and mounts is given up.
+fn own_proc(plan: &LinuxPlan) -> Result<Option<OwnedFd>, Failure> {
+    let proc = mounts::proc(plan)?;
     namespaces::keep_broker_capabilities(plan.identity.uid == 0)?;
-    Ok(mounted)
+    Ok(proc)
 }
 
 /// The inherited working directory lies below the new mounts; it is entered anew by its path.
@@ -233,7 +239,7 @@ fn start(
 }
 
 /// pid 1 must not hold the command's pipes open after the command closed them.
-fn close_own_stdio() -> Result<(), Errno> {
+pub fn close_own_stdio() -> Result<(), Errno> {
     // For reading: pid 1 never writes.
     let null = rustix::fs::open(c"/dev/null", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
     rustix::stdio::dup2_stdin(&null)?;

@@ -6,11 +6,12 @@ pub mod mounts;
 mod namespaces;
 mod network;
 mod orphans;
+pub mod station;
 mod work_folders;
 
 use std::os::fd::{AsFd, OwnedFd};
-use std::path::Path;
-use std::sync::{Mutex, PoisonError};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use rustix::io::Errno;
 use rustix::net::RecvFlags;
@@ -18,6 +19,7 @@ use rustix::process::PidfdFlags;
 
 use self::command::Image;
 use self::init::Launch;
+use self::station::Station;
 use crate::cgroup::RunCgroup;
 use crate::error::{Failure, Stage};
 use crate::plan::{Backend, LinuxPlan};
@@ -37,6 +39,35 @@ pub struct Sandboxed {
     pub cgroup: Option<RunCgroup>,
     /// The host's /proc stayed visible.
     pub host_proc: bool,
+    /// What started pid 1, where that was not the launcher itself, and must live for as long as the command.
+    pub station: Option<Arc<Station>>,
+}
+
+/// What every run needs before its pid 1 exists.
+struct Beginning {
+    lock: Option<OwnedFd>,
+    cgroup: Option<RunCgroup>,
+    control: OwnedFd,
+    theirs: OwnedFd,
+}
+
+impl Beginning {
+    fn of(plan: &LinuxPlan) -> Result<Self, Failure> {
+        let lock = plan.lock.as_deref().map(mounts::open_lock).transpose()?;
+        let cgroup = RunCgroup::create(&plan.limits).map_err(cgroup_failure)?;
+        let (control, theirs) = wire::pair().map_err(Failure::at(Stage::Prepare, "socketpair"))?;
+        Ok(Self { lock, cgroup, control, theirs })
+    }
+}
+
+fn cgroup_failure((object, error): (PathBuf, std::io::Error)) -> Failure {
+    Failure { stage: Stage::Limits, object, errno: Errno::from_io_error(&error).unwrap_or(Errno::IO) }
+}
+
+/// A pidfd of this process, by which those in the sandbox notice its end.
+fn own_pidfd() -> Result<OwnedFd, Failure> {
+    rustix::process::pidfd_open(rustix::process::getpid(), PidfdFlags::empty())
+        .map_err(Failure::at(Stage::Prepare, "pidfd_open"))
 }
 
 /// Starts pid 1 for `plan` and waits until the command runs.
@@ -47,41 +78,41 @@ pub fn launch(
     stdio: [OwnedFd; 3],
 ) -> Result<Sandboxed, Failure> {
     mounts::make_private_dirs(plan)?;
-    let lock = plan.lock.as_deref().map(mounts::open_lock).transpose()?;
-    let cgroup = RunCgroup::create(&plan.limits).map_err(|(object, error)| Failure {
-        stage: Stage::Limits,
-        object,
-        errno: Errno::from_io_error(&error).unwrap_or(Errno::IO),
-    })?;
+    let Beginning { lock, cgroup, control, theirs } = Beginning::of(plan)?;
     reap_released();
-    let prepare = |what: &'static str| Failure::at(Stage::Prepare, what);
-    let (control, theirs) = wire::pair().map_err(prepare("socketpair"))?;
-    let launcher = rustix::process::pidfd_open(rustix::process::getpid(), PidfdFlags::empty())
-        .map_err(prepare("pidfd_open"))?;
-    let native = plan.backend == Backend::Native;
-    let maps = native && !plan.identity.uid_ranges.is_empty();
+    let launcher = own_pidfd()?;
+    let maps = needs_maps(plan);
     let wait = maps || cgroup.is_some();
     let current = sys::block_all_signals();
     let mask = sys::mask_for_commands(current);
     let started = start_init(
         plan,
-        |parts| init::run(Launch { plan, image, cwd, stdio, control: &parts, launcher, lock, wait, mask }),
+        |parts| {
+            let control = &parts;
+            init::run(Launch {
+                plan,
+                image,
+                cwd,
+                stdio,
+                control,
+                launcher,
+                lock,
+                wait,
+                at_station: false,
+                mask,
+            })
+        },
         theirs,
     );
     sys::set_signal_mask(&current);
     let (pid, pidfd) = started.map_err(Failure::at(Stage::Namespaces, "clone"))?;
-    let mut sandboxed = Sandboxed { pid, pidfd, control, cgroup, host_proc: false };
-    let result = hand_over(plan, &sandboxed, maps, wait).and_then(|()| wait_for_start(&sandboxed));
-    match result {
-        Ok(host_proc) => {
-            sandboxed.host_proc = host_proc;
-            Ok(sandboxed)
-        }
-        Err(failure) => {
-            sandboxed.end();
-            Err(failure)
-        }
-    }
+    let sandboxed = Sandboxed { pid, pidfd, control, cgroup, host_proc: false, station: None };
+    sandboxed.begin(|| if maps { namespaces::map_ranges(pid, &plan.identity) } else { Ok(()) }, wait)
+}
+
+/// Root's id maps have to be written from outside.
+fn needs_maps(plan: &LinuxPlan) -> bool {
+    plan.backend == Backend::Native && !plan.identity.uid_ranges.is_empty()
 }
 
 /// Clones pid 1. In a process with threads the allocator may be locked by one that the child does not have, so there the
@@ -150,27 +181,9 @@ fn clone_flags(plan: &LinuxPlan) -> u64 {
     plan.namespaces.iter().map(|name| flag(name) as u64).sum()
 }
 
-/// Does for pid 1 what only the outside can: root's id maps, the cgroup.
-fn hand_over(plan: &LinuxPlan, sandboxed: &Sandboxed, maps: bool, wait: bool) -> Result<(), Failure> {
-    if maps {
-        namespaces::map_ranges(sandboxed.pid, &plan.identity)?;
-    }
-    if let Some(cgroup) = &sandboxed.cgroup {
-        cgroup.add(sandboxed.pid).map_err(|(object, error)| Failure {
-            stage: Stage::Limits,
-            object,
-            errno: Errno::from_io_error(&error).unwrap_or(Errno::IO),
-        })?;
-    }
-    if wait {
-        ToInit::Proceed.send(&sandboxed.control).map_err(Failure::at(Stage::Prepare, "control socket"))?;
-    }
-    Ok(())
-}
-
-fn wait_for_start(sandboxed: &Sandboxed) -> Result<bool, Failure> {
+fn wait_for_start(control: &OwnedFd) -> Result<bool, Failure> {
     let gone = Failure { stage: Stage::Prepare, object: "pid 1 of the sandbox".into(), errno: Errno::CHILD };
-    match FromInit::receive(sandboxed.control.as_fd(), RecvFlags::empty()) {
+    match FromInit::receive(control.as_fd(), RecvFlags::empty()) {
         Ok(Some(FromInit::Started { host_proc })) => Ok(host_proc),
         Ok(Some(FromInit::Failed(failure))) => Err(failure),
         _ => Err(gone),
@@ -180,21 +193,60 @@ fn wait_for_start(sandboxed: &Sandboxed) -> Result<bool, Failure> {
 /// pid 1s that have reported their command's end, and whose own was not waited for.
 static RELEASED: Mutex<Vec<i32>> = Mutex::new(Vec::new());
 
+fn reap_later(pid: i32) {
+    RELEASED.lock().unwrap_or_else(PoisonError::into_inner).push(pid);
+    reap_released();
+}
+
 fn reap_released() {
     let mut released = RELEASED.lock().unwrap_or_else(PoisonError::into_inner);
     released.retain(|pid| !sys::has_ended(*pid));
 }
 
 impl Sandboxed {
+    /// Does for pid 1 what only the outside can (`maps`, its cgroup), lets it go on if it waits for that, and waits until the
+    /// command runs.
+    fn begin(mut self, maps: impl FnOnce() -> Result<(), Failure>, wait: bool) -> Result<Self, Failure> {
+        match maps().and_then(|()| self.hand_over(wait)).and_then(|()| wait_for_start(&self.control)) {
+            Ok(host_proc) => {
+                self.host_proc = host_proc;
+                Ok(self)
+            }
+            Err(failure) => {
+                self.end();
+                Err(failure)
+            }
+        }
+    }
+
+    fn hand_over(&self, wait: bool) -> Result<(), Failure> {
+        if let Some(cgroup) = &self.cgroup {
+            cgroup.add(self.pid).map_err(cgroup_failure)?;
+        }
+        if wait {
+            ToInit::Proceed.send(&self.control).map_err(Failure::at(Stage::Prepare, "control socket"))?;
+        }
+        Ok(())
+    }
+
+    /// Waits until pid 1 is gone. One that a station started is the station's to reap.
+    fn wait_gone(&self) {
+        if self.station.is_none() {
+            let _reaped = sys::wait_pid(self.pid);
+            return;
+        }
+        let mut ends = [rustix::event::PollFd::new(&self.pidfd, rustix::event::PollFlags::IN)];
+        while rustix::event::poll(&mut ends, None) == Err(Errno::INTR) {}
+    }
+
     /// The command has ended, and with it all of its tree: pid 1 only has its namespaces to take down, for which nobody
     /// needs to wait. (A cgroup can only be removed after that.)
     pub fn release(&self) {
         if self.cgroup.is_some() {
-            let _reaped = sys::wait_pid(self.pid);
-            return;
+            self.wait_gone();
+        } else if self.station.is_none() {
+            reap_later(self.pid);
         }
-        RELEASED.lock().unwrap_or_else(PoisonError::into_inner).push(self.pid);
-        reap_released();
     }
 
     /// The control socket closed without a word. What is left (the fallback's keeper) may be ending the tree just now.
@@ -208,7 +260,7 @@ impl Sandboxed {
     /// Kills pid 1, and with it the whole tree, and waits for its end.
     pub fn end(&self) {
         let _already_gone = sys::pidfd_signal(self.pidfd.as_fd(), libc::SIGKILL);
-        let _reaped = sys::wait_pid(self.pid);
+        self.wait_gone();
     }
 }
 

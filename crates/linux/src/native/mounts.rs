@@ -19,15 +19,6 @@ use crate::sys;
 const EMPTY_FILE: &str = "/dev/.hidden-file";
 const EMPTY_FOLDER: &str = "/dev/.hidden-folder";
 
-/// What the mounts leave behind for the broker.
-#[derive(Default)]
-pub struct Mounted {
-    /// A writable /proc that is mounted nowhere; `None` where a new /proc is refused and the host's stays.
-    pub proc: Option<OwnedFd>,
-    /// The overlays' work folders, to be cleaned at the end.
-    pub work: Vec<Cleaner>,
-}
-
 /// Mounts that must be taken from the tree before it becomes read-only.
 struct Captured {
     writable: Vec<(PathBuf, OwnedFd)>,
@@ -37,18 +28,14 @@ struct Captured {
     work: Vec<Cleaner>,
 }
 
-/// Carries out the mount steps of `plan`.
-pub fn build(plan: &LinuxPlan) -> Result<Mounted, Failure> {
-    let mut captured = capture(plan)?;
+/// Carries out the mount steps of `plan`, all but /proc, which shows one pid namespace.
+pub fn build(plan: &LinuxPlan) -> Result<Vec<Cleaner>, Failure> {
+    let captured = capture(plan)?;
     read_only_tree()?;
     for (at, mount) in &captured.overlays {
         attach(mount, at)?;
     }
     devices(&captured)?;
-    let mounted = Mounted { proc: proc()?, work: std::mem::take(&mut captured.work) };
-    if mounted.proc.is_none() && plan.strict {
-        return Err(fail("/proc")(Errno::PERM));
-    }
     for mount in &plan.mounts {
         match mount {
             Mount::Writable { path } => bind_back(&captured, path)?,
@@ -61,7 +48,7 @@ pub fn build(plan: &LinuxPlan) -> Result<Mounted, Failure> {
             | Mount::Proc => {}
         }
     }
-    Ok(mounted)
+    Ok(captured.work)
 }
 
 fn capture(plan: &LinuxPlan) -> Result<Captured, Failure> {
@@ -246,15 +233,15 @@ fn populate(dev: &OwnedFd, captured: &Captured) -> Result<(), Errno> {
 
 /// A /proc of the new pid namespace: read-only where the command sees it, writable in the broker's hand.
 ///
-/// Where parts of the host's /proc are covered (containers), the kernel refuses a new one; the host's stays, read-only.
-fn proc() -> Result<Option<OwnedFd>, Failure> {
+/// Where parts of the host's /proc are covered (containers), the kernel refuses a new one; the host's stays, read-only (`None`).
+pub fn proc(plan: &LinuxPlan) -> Result<Option<OwnedFd>, Failure> {
     let at = Path::new("/proc");
     let attributes = MountAttrFlags::MOUNT_ATTR_NOSUID
         | MountAttrFlags::MOUNT_ATTR_NODEV
         | MountAttrFlags::MOUNT_ATTR_NOEXEC;
     let visible = match new_fs("proc", &[], attributes | MountAttrFlags::MOUNT_ATTR_RDONLY) {
         Ok(visible) => visible,
-        Err(Errno::PERM) => return Ok(None),
+        Err(Errno::PERM) if !plan.strict => return Ok(None),
         Err(errno) => return Err(fail(at)(errno)),
     };
     let writable = new_fs("proc", &[], attributes).map_err(fail(at))?;
