@@ -1,8 +1,9 @@
 //! Every escape attempt: inside the sandbox it is held and nothing outside has changed, outside it gets through. As root and as
-//! an ordinary user, with the workspace at home and in /tmp, and where new namespaces are refused.
+//! an ordinary user, with the workspace at home and in /tmp, where new namespaces are refused, and as a later command of one
+//! `Sandbox`, which starts at a station.
 //!
-//! This program plays three parts: the test runner; for each trial a process of the trial's user, which sets the stage and
-//! looks at it afterwards; and the attempt itself, inside or outside.
+//! This program plays four parts: the test runner; for each trial a process of the trial's user, which sets the stage and
+//! looks at it afterwards; a program that uses the library; and the attempt itself, inside or outside.
 #![forbid(unsafe_code)]
 
 #[cfg(not(target_os = "linux"))]
@@ -20,6 +21,7 @@ mod linux {
     use std::process::ExitCode;
     use std::sync::RwLock;
 
+    use codex_sandbox::{Exit, Policy, Sandbox};
     use codex_sandbox_linux::attack::{self, Attempt, BELIEVED, Driver, Group, Outcome, Proof};
     use codex_sandbox_tests::{Place, User, probe, program, this_test, users};
     use libtest_mimic::{Arguments, Completion, Failed, Trial};
@@ -29,6 +31,7 @@ mod linux {
         match words.as_slice() {
             [part, name, scene] if part == "attempt" => attempt(name, Path::new(scene)),
             [part, name, dir, launcher @ ..] if part == "drive" => drive(name, Path::new(dir), launcher),
+            [part, program, args @ ..] if part == "later" => later(program, args),
             _ => run_trials(),
         }
     }
@@ -44,6 +47,16 @@ mod linux {
     /// Makes the attempt in this process.
     fn attempt(name: &OsStr, scene: &Path) -> ExitCode {
         say(&attack::run_inside(&name.to_string_lossy(), scene).to_string())
+    }
+
+    /// Runs a command as the third one of a [`Sandbox`]: the second has started the station.
+    fn later(program: &OsStr, args: &[OsString]) -> ExitCode {
+        let sandbox = Sandbox::new(Policy::default()).expect("a sandbox");
+        for _ in 0..2 {
+            assert_eq!(sandbox.command("true").status().expect("runs").exit, Exit::Code(0));
+        }
+        let outcome = sandbox.command(program).args(args).status().expect("runs");
+        ExitCode::from(u8::try_from(outcome.exit.code()).unwrap_or(u8::MAX))
     }
 
     /// Sets the stage for one attempt, starts it, and prints what it came to. Without a launcher it runs outside.
@@ -91,6 +104,7 @@ mod linux {
                 trials.push(trial("inside", user, attempt));
                 trials.push(trial("outside", user, attempt));
                 trials.push(trial("fallback", user, attempt));
+                trials.push(trial("later", user, attempt));
                 if has_a_private_copy(attempt) {
                     trials.push(trial("inside-tmp", user, attempt));
                 }
@@ -128,7 +142,9 @@ mod linux {
         if place == "fallback" {
             words.extend::<[&OsStr; 3]>([probe().as_ref(), "without-namespaces".as_ref(), "--".as_ref()]);
         }
-        if place != "outside" {
+        if place == "later" {
+            words.extend::<[&OsStr; 2]>([this_test().as_ref(), "later".as_ref()]);
+        } else if place != "outside" {
             words.extend::<[&OsStr; 4]>([
                 program().as_ref(),
                 "run".as_ref(),
@@ -148,7 +164,7 @@ mod linux {
             ("outside", Outcome::Held(how)) => {
                 Err(format!("held without a sandbox, so it proves nothing: {how}").into())
             }
-            ("inside", Outcome::Held(how)) if how.starts_with(BELIEVED) && !attempt.may_believe => {
+            ("inside" | "later", Outcome::Held(how)) if how.starts_with(BELIEVED) && !attempt.may_believe => {
                 Err(format!("nothing is private here: {how}").into())
             }
             ("fallback", Outcome::Escaped(how)) if attempt.open_without_namespaces => {
