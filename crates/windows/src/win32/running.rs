@@ -4,7 +4,8 @@ use std::time::{Duration, Instant};
 
 use super::error::Win32Error;
 use super::launch::{Machine, Stream};
-use crate::launch::{LaunchError, Prepared, Started, start};
+use crate::launch::steps::{Recipe, begin, write_stubs};
+use crate::launch::{LaunchError, Prepared, Started};
 use crate::plan::WindowsPlan;
 
 /// Exit code of what is killed: what TerminateProcess callers use by custom.
@@ -39,9 +40,18 @@ impl Running {
         command: &Prepared,
         stdio: [Stream; 3],
     ) -> Result<Self, LaunchError> {
-        let started = start(&Machine, plan, without, command, stdio)?;
-        let deadline =
-            plan.job.wall_clock_ms.and_then(|time| Instant::now().checked_add(Duration::from_millis(time)));
+        write_stubs(&Machine, plan)?;
+        Self::begin(&Recipe::new(plan, without)?, command, stdio)
+    }
+
+    /// Starts a command by a recipe.
+    ///
+    /// # Errors
+    /// [`LaunchError`]: then nothing of it runs.
+    pub fn begin(recipe: &Recipe, command: &Prepared, stdio: [Stream; 3]) -> Result<Self, LaunchError> {
+        let started = begin(&Machine, recipe, command, stdio)?;
+        let limit = recipe.job.wall_clock_ms.map(Duration::from_millis);
+        let deadline = limit.and_then(|time| Instant::now().checked_add(time));
         Ok(Self { started, deadline })
     }
 
