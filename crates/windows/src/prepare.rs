@@ -91,7 +91,7 @@ pub fn prepare<H: Host>(
     let mut changing = None;
     if changes_anything(&planned) {
         // Another run may be granting the same root: what it did is seen once it is done.
-        changing = Some(state.changing().map_err(GrantError::from)?);
+        changing = Some(state.changing(&|| progress.waiting()).map_err(GrantError::from)?);
         facts = gather(host, state, &request)?;
         planned = plan(policy, &facts)?;
     }
