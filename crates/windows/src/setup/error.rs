@@ -60,6 +60,12 @@ impl SetupError {
         if self.killed { self } else { Self { code, remedy: remedy.to_owned(), ..self } }
     }
 
+    /// The same failure of another object.
+    #[must_use]
+    pub fn about(self, object: impl fmt::Display) -> Self {
+        Self { object: object.to_string(), ..self }
+    }
+
     /// With what the system said.
     #[must_use]
     pub fn with_system(self, system: &SystemError) -> Self {
