@@ -13,6 +13,10 @@ pub mod error;
 pub mod flow;
 pub mod frame;
 pub mod message;
+#[cfg(all(test, unix))]
+mod model;
+#[cfg(test)]
+mod properties;
 pub mod request;
 pub mod server;
 pub mod wire;

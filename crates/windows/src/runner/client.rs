@@ -70,11 +70,8 @@ impl Client {
             FromRunner::Hello(hello) => hello.check(theirs)?,
             _ => return Err(ProtocolError::Turn("a message before the greeting").into()),
         }
-        let shared = Arc::new(Shared {
-            channel: Mutex::new(Some(to)),
-            table: Mutex::default(),
-            last: Mutex::new(0),
-        });
+        let shared =
+            Arc::new(Shared { channel: Mutex::new(Some(to)), table: Mutex::default(), last: Mutex::new(0) });
         let reader = shared.clone();
         thread::Builder::new()
             .name("runner".to_owned())
@@ -90,7 +87,12 @@ impl Client {
     pub fn spawn(&self, request: SpawnRequest) -> Result<Remote, Failure> {
         request.check().map_err(|error| {
             let message = format!("the command cannot be told to the runner: it has {error}");
-            Failure::new("runner.request", "ask the runner", message, "make its arguments and environment shorter")
+            Failure::new(
+                "runner.request",
+                "ask the runner",
+                message,
+                "make its arguments and environment shorter",
+            )
         })?;
         let piped = request.streams.map(|stream| stream == Connection::Piped);
         let inbox = |piped| if piped { Inbox::default() } else { Inbox::ended() };
@@ -148,7 +150,12 @@ impl Shared {
     fn ask(&self, state: &Arc<State>, request: SpawnRequest) -> Result<u32, Failure> {
         let mut last = lock(&self.last);
         let used_up = || {
-            Failure::new("runner.busy", "ask the runner", "the runner has too many commands", "wait for some to end")
+            Failure::new(
+                "runner.busy",
+                "ask the runner",
+                "the runner has too many commands",
+                "wait for some to end",
+            )
         };
         let command = last.checked_add(1).ok_or_else(used_up)?;
         {

@@ -95,9 +95,9 @@ pub struct Failure {
     /// The step.
     pub stage: String,
     /// The path or object.
-    pub object: Option<String>,
+    pub object: Option<Box<str>>,
     /// What the system said.
-    pub system: Option<SystemError>,
+    pub system: Option<Box<SystemError>>,
     /// What to do.
     pub remedy: String,
     /// In words.
@@ -124,7 +124,7 @@ impl Failure {
     /// With what the system said.
     #[must_use]
     pub fn with_system(self, system: SystemError) -> Self {
-        Self { system: Some(system), ..self }
+        Self { system: Some(Box::new(system)), ..self }
     }
 
     /// The runner, or the channel to it, is gone.
@@ -143,7 +143,7 @@ impl Failure {
             put.text(cut(text, most));
         }
         put.option(self.object.as_deref(), |put, text| put.text(cut(text, LINE)));
-        put.option(self.system.as_ref(), |put, system| {
+        put.option(self.system.as_deref(), |put, system| {
             put.u32(system.code);
             put.text(cut(&system.text, LINE));
         });
@@ -155,9 +155,9 @@ impl Failure {
         Ok(Self {
             code: take.text(WORD, "an error's code")?,
             stage: take.text(WORD, "an error's stage")?,
-            object: take.option(|take| take.text(LINE, "an error's object"))?,
+            object: take.option(|take| take.text(LINE, "an error's object"))?.map(Into::into),
             system: take.option(|take| {
-                Ok(SystemError { code: take.u32()?, text: take.text(LINE, "a system's text")? })
+                Ok(Box::new(SystemError { code: take.u32()?, text: take.text(LINE, "a system's text")? }))
             })?,
             remedy: take.text(LINE, "an error's remedy")?,
             message: take.text(LINE, "an error's text")?,

@@ -288,7 +288,6 @@ pub const OUTPUT_HEAD: usize = frame::HEAD + 1 + 4 + 1;
 /// Starts every hello: a program that speaks something else is told from one of another version.
 const MAGIC: [u8; 4] = *b"cxsb";
 
-
 fn whole(build: impl FnOnce(&mut Put)) -> Result<Vec<u8>, ProtocolError> {
     let mut put = Put(frame::begin(64));
     build(&mut put);
@@ -413,9 +412,7 @@ impl ToRunner {
                 Self::Credit { command, stream: Stream::take(&mut take)?, bytes: credit(&mut take)? }
             }
             kind::OUTPUT_CLOSED => Self::OutputClosed { command, stream: Stream::take(&mut take)? },
-            kind::RESIZE => {
-                Self::Resize { command, size: Size { columns: take.u16()?, rows: take.u16()? } }
-            }
+            kind::RESIZE => Self::Resize { command, size: Size { columns: take.u16()?, rows: take.u16()? } },
             kind::SIGNAL => {
                 let signal = match take.u8()? {
                     1 => Signal::Kill,

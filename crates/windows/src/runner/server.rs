@@ -223,6 +223,8 @@ impl<E: Engine> Session<E> {
         let session = self.clone();
         let thread = move || {
             session.carry(number, &command, &request);
+            // Before it is told that this command is over: nothing of it is held then.
+            drop((command, request));
             session.forget(number);
         };
         let started = thread::Builder::new().name("command".to_owned()).stack_size(STACK).spawn(thread);
@@ -237,7 +239,8 @@ impl<E: Engine> Session<E> {
     fn carry(&self, number: u32, command: &Command, request: &SpawnRequest) {
         if lock(&command.control).kill {
             let words = "it was killed before it ran";
-            return self.failed(number, &Failure::new("run.killed", "start the program", words, "start it again"));
+            return self
+                .failed(number, &Failure::new("run.killed", "start the program", words, "start it again"));
         }
         let begun = match self.engine.start(request) {
             Ok(begun) => begun,
