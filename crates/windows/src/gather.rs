@@ -20,6 +20,8 @@ use crate::state::{KnownSid, State, Verified, What};
 
 mod hash;
 mod nodes;
+mod open;
+pub mod profile;
 mod search;
 mod tree;
 
@@ -54,6 +56,7 @@ pub fn gather<H: Host>(host: &H, state: &State, request: &Request<'_>) -> Result
     let roots = gatherer.roots();
     let denied = gatherer.denied();
     gatherer.neighbours(&roots);
+    gatherer.open_trees(&roots);
     let rules = rules(request.policy, &roots, &denied);
     for root in &roots {
         gatherer.root(root, &rules)?;
