@@ -6,10 +6,12 @@
 mod attacks;
 mod harness;
 mod launch;
+mod marks;
 mod parallel;
 mod places;
 mod marks;
 mod state;
+mod state_faults;
 mod state_faults;
 mod streams;
 mod writers;

@@ -11,15 +11,17 @@ use windows_sys::Wdk::Storage::FileSystem::{
     FILE_CREATE, FILE_DIRECTORY_FILE, FILE_INFORMATION_CLASS, FILE_NON_DIRECTORY_FILE, FILE_OPEN,
     FILE_OPEN_REPARSE_POINT, FILE_STANDARD_INFORMATION, FILE_STAT_INFORMATION, FILE_SYNCHRONOUS_IO_NONALERT,
     FileAttributeTagInformation, FileDispositionInformation, FileDispositionInformationEx,
-    FileFsVolumeInformation, FileInternalInformation, FileStandardInformation, FileStatInformation,
-    NtCreateFile, NtQueryInformationFile, NtQueryVolumeInformationFile, NtSetInformationFile,
+    FileFsVolumeInformation, FileIdInformation, FileInternalInformation, FileStandardInformation,
+    FileStatInformation, NtCreateFile, NtQueryInformationFile, NtQueryVolumeInformationFile,
+    NtSetInformationFile,
 };
 use windows_sys::Win32::Foundation::{
     HANDLE, OBJ_CASE_INSENSITIVE, STATUS_BUFFER_OVERFLOW, STATUS_DELETE_PENDING, UNICODE_STRING,
 };
 use windows_sys::Win32::Storage::FileSystem::{
-    FILE_ATTRIBUTE_DIRECTORY, FILE_ATTRIBUTE_NORMAL, FILE_ATTRIBUTE_TAG_INFO, FILE_NAME_NORMALIZED,
-    FILE_NAME_OPENED, FILE_SHARE_DELETE, FILE_SHARE_READ, FILE_SHARE_WRITE, GetFinalPathNameByHandleW,
+    FILE_ATTRIBUTE_DIRECTORY, FILE_ATTRIBUTE_NORMAL, FILE_ATTRIBUTE_TAG_INFO, FILE_ID_INFO,
+    FILE_NAME_NORMALIZED, FILE_NAME_OPENED, FILE_SHARE_DELETE, FILE_SHARE_READ, FILE_SHARE_WRITE,
+    GetFinalPathNameByHandleW,
 };
 use windows_sys::Win32::System::IO::IO_STATUS_BLOCK;
 
@@ -49,7 +51,8 @@ impl FileHandle {
         if let Some(known) = self.volume.get() {
             return Ok(*known);
         }
-        let serial = volume_serial(self)?;
+        // Some volumes answer only the newer question, and that as well as they can.
+        let serial = volume_serial(self).or_else(|error| volume_by_id(self).map_err(|_| error))?;
         Ok(*self.volume.get_or_init(|| serial))
     }
 
@@ -313,6 +316,12 @@ fn volume_serial(handle: &FileHandle) -> Result<u32, Win32Error> {
         return Err(Win32Error::of_status("NtQueryVolumeInformationFile", status));
     }
     Ok((buffer[1] & 0xFFFF_FFFF) as u32)
+}
+
+/// The low half of FILE_ID_INFO.VolumeSerialNumber, which is the serial number of [`volume_serial`] where there is one.
+fn volume_by_id(handle: &FileHandle) -> Result<u32, Win32Error> {
+    let id: FILE_ID_INFO = query(handle, FileIdInformation)?;
+    Ok((id.VolumeSerialNumber & 0xFFFF_FFFF) as u32)
 }
 
 pub(super) fn create(folder: &FileHandle, name: &str, kind: NodeKind) -> HostResult<FileHandle> {
