@@ -8,6 +8,7 @@
 //! Neither side trusts the other's bytes: [`message`] decodes strictly, [`frame`] never allocates for what has not arrived, and the first
 //! violation ends the session, which kills every command in it.
 
+pub mod arguments;
 pub mod client;
 pub mod error;
 pub mod flow;
@@ -21,6 +22,7 @@ pub mod request;
 pub mod server;
 pub mod wire;
 
+pub use arguments::Arguments;
 pub use client::{Client, Remote};
 pub use error::{Failure, ProtocolError};
 pub use message::{FromRunner, Hello, Signal, Size, Stream, ToRunner};

@@ -99,7 +99,7 @@ pub struct Failure {
     /// What the system said.
     pub system: Option<Box<SystemError>>,
     /// What to do.
-    pub remedy: String,
+    pub remedy: Box<str>,
     /// In words.
     pub message: String,
 }
@@ -116,7 +116,7 @@ impl Failure {
             stage: stage.to_owned(),
             object: None,
             system: None,
-            remedy: remedy.to_owned(),
+            remedy: remedy.into(),
             message: message.into(),
         }
     }
@@ -159,7 +159,7 @@ impl Failure {
             system: take.option(|take| {
                 Ok(Box::new(SystemError { code: take.u32()?, text: take.text(LINE, "a system's text")? }))
             })?,
-            remedy: take.text(LINE, "an error's remedy")?,
+            remedy: take.text(LINE, "an error's remedy")?.into(),
             message: take.text(LINE, "an error's text")?,
         })
     }

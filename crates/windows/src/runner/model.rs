@@ -229,7 +229,7 @@ fn streams_and_exit_codes() {
     assert_eq!(remote.wait().expect("it ends"), Ended::Code(7));
     drop(remote);
     let refused = both.client.spawn(request("refuse", PIPED)).expect_err("it says no");
-    assert_eq!((refused.code.as_str(), refused.remedy.as_str()), ("run.refused", "do not ask"));
+    assert_eq!((refused.code.as_str(), &*refused.remedy), ("run.refused", "do not ask"));
     both.holds_nothing();
     both.end();
 }

@@ -132,7 +132,7 @@ fn failure() -> impl Strategy<Value = Failure> {
             stage,
             object: object.map(Into::into),
             system,
-            remedy,
+            remedy: remedy.into(),
             message,
         },
     )

@@ -13,14 +13,7 @@ const KILLED: u32 = 1;
 /// A killed process is gone within milliseconds, unless a driver holds it.
 const GOING: Duration = Duration::from_secs(10);
 
-/// How a command ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Ended {
-    /// With this exit code.
-    Code(u32),
-    /// The time limit was over.
-    TimedOut,
-}
+pub use crate::runner::Ended;
 
 /// A command that runs. Dropping it kills the whole tree.
 #[derive(Debug)]
@@ -98,6 +91,13 @@ impl Running {
     /// Kills the whole tree.
     pub fn kill(&self) {
         self.started.job.kill(KILLED);
+    }
+
+    /// Ends the whole tree as Ctrl-C does where no process has a handler of its own.
+    pub fn interrupt(&self) {
+        /// STATUS_CONTROL_C_EXIT
+        const CONTROL_C: u32 = 0xC000_013A;
+        self.started.job.kill(CONTROL_C);
     }
 }
 
