@@ -1,5 +1,7 @@
 //! Carrying a set-up out: look, do, look again, step by step. Killed anywhere and run again, it comes to the same end.
 
+use std::borrow::Borrow;
+
 use serde::Serialize;
 
 use super::error::SetupError;
@@ -117,10 +119,10 @@ pub fn dry_run<M: Machine>(machine: &M, request: &Request, state: Option<&State>
 }
 
 /// Carries a set-up out. `open` opens the machine's state database once its folder is there.
-pub fn carry_out<M: Machine>(
+pub fn carry_out<M: Machine, S: Borrow<State>>(
     machine: &M,
     request: &Request,
-    open: impl FnOnce(&MachineFolder) -> State,
+    open: impl FnOnce(&MachineFolder) -> S,
     events: &dyn Events,
 ) -> Outcome {
     let plan = SetupPlan::new(request);
@@ -131,7 +133,7 @@ pub fn carry_out<M: Machine>(
     run.step(first, None);
     let state = if run.stopped.is_none() { run.journal(open) } else { None };
     for step in steps {
-        run.step(step, state.as_ref());
+        run.step(step, state.as_ref().map(Borrow::borrow));
     }
     Outcome { steps: run.reports }
 }
@@ -148,10 +150,11 @@ struct Run<'a, M> {
 
 impl<M: Machine> Run<'_, M> {
     /// Opens the journal, and notes what of ours it does not know.
-    fn journal(&mut self, open: impl FnOnce(&MachineFolder) -> State) -> Option<State> {
-        let state = open(&self.request.folder);
-        let context =
-            Context { machine: self.machine, state: Some(&state), request: self.request, dry_run: false };
+    fn journal<S: Borrow<State>>(&mut self, open: impl FnOnce(&MachineFolder) -> S) -> Option<S> {
+        let opened = open(&self.request.folder);
+        let state: &State = opened.borrow();
+        let (machine, request) = (self.machine, self.request);
+        let context = Context { machine, state: Some(state), request, dry_run: false };
         let adopted = state.require_durable().map_err(|error| of_state(&error));
         let adopted = adopted.and_then(|()| {
             let known = context.things()?;
@@ -159,7 +162,7 @@ impl<M: Machine> Run<'_, M> {
             found
                 .iter()
                 .filter(|thing| !known.contains(thing))
-                .try_for_each(|thing| Journal(&state).note(thing))
+                .try_for_each(|thing| Journal(state).note(thing))
         });
         if let Err(error) = adopted {
             let title = "the journal of the machine".to_owned();
@@ -168,7 +171,7 @@ impl<M: Machine> Run<'_, M> {
             self.report(StepReport { id, title, state, detail, error: Some(error) });
             return None;
         }
-        Some(state)
+        Some(opened)
     }
 
     fn step(&mut self, step: Step, state: Option<&State>) {

@@ -115,6 +115,11 @@ impl MachineFolder {
         self.0.join("worker.json")
     }
 
+    /// While it is there, the worker ends.
+    pub fn stop(&self) -> WinPath {
+        self.0.join("worker.stop")
+    }
+
     /// What a set-up that is going on, or was the last, says.
     pub fn progress(&self) -> WinPath {
         self.0.join("setup.jsonl")

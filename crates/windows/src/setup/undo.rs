@@ -103,7 +103,7 @@ impl<M: Machine, H: Host> Undo<'_, M, H> {
                 return Ok(Outcome { steps });
             }
         }
-        for file in [folder.worker(), folder.progress()] {
+        for file in [folder.worker(), folder.progress(), folder.stop()] {
             self.machine.remove(&file).map_err(of)?;
         }
         Ok(Outcome { steps })
