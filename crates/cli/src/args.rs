@@ -38,6 +38,10 @@ pub enum Command {
     Doctor(DoctorArgs),
     /// Remove what runs leave on purpose: private temporary folders, on Windows also every grant
     Teardown(TeardownArgs),
+    /// Set this machine up for the elevated tier: accounts of the sandbox, and a network block that is enforced
+    #[cfg(windows)]
+    #[command(after_help = crate::on_windows::setup::EXIT_CODES)]
+    Setup(crate::on_windows::setup::SetupArgs),
     /// Take back what runs were granted in one folder
     #[cfg(windows)]
     Revoke(RevokeArgs),
@@ -66,6 +70,8 @@ impl Command {
             Self::Explain(args) => args.json,
             Self::Doctor(args) => args.json,
             Self::Teardown(args) => args.json,
+            #[cfg(windows)]
+            Self::Setup(args) => args.json,
             #[cfg(windows)]
             Self::Revoke(args) => args.json,
             #[cfg(windows)]

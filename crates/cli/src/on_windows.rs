@@ -5,4 +5,5 @@ pub mod doctor;
 pub mod plan;
 mod progress;
 pub mod run;
+pub mod setup;
 pub mod teardown;

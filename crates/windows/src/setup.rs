@@ -9,6 +9,7 @@
 pub mod credentials;
 pub mod engine;
 pub mod error;
+pub mod exit;
 pub mod journal;
 pub mod logon;
 pub mod machine;

@@ -7,6 +7,7 @@ mod accounts;
 pub mod console;
 mod descriptors;
 mod desktop;
+pub mod elevate;
 pub mod error;
 mod dpapi;
 mod facts;

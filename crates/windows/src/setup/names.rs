@@ -120,6 +120,11 @@ impl MachineFolder {
         self.0.join("worker.stop")
     }
 
+    /// Held by the set-up or teardown that is going on.
+    pub fn lock(&self) -> WinPath {
+        self.0.join("setup.lock")
+    }
+
     /// What a set-up that is going on, or was the last, says.
     pub fn progress(&self) -> WinPath {
         self.0.join("setup.jsonl")

@@ -16,6 +16,8 @@ pub enum Asked {
     Own,
     /// By name, by an administrator: `codex-sandbox setup --for NAME`.
     Named(String),
+    /// By SID, by an administrator.
+    Sid(Sid),
     /// By SID, by a process that asked for the elevation. It must run as that user.
     Caller {
         /// The SID.
@@ -34,6 +36,7 @@ pub fn real_user<M: Machine>(machine: &M, names: &Names, asked: &Asked) -> Resul
     let known = match asked {
         Asked::Own => by_sid(machine, machine.system().map_err(failed)?.user)?,
         Asked::Named(name) => by_name(machine, name)?,
+        Asked::Sid(sid) => by_sid(machine, *sid)?,
         Asked::Caller { sid, process } => {
             let found = machine.process_user(*process).map_err(failed)?;
             if found != Some(*sid) {

@@ -6,6 +6,7 @@ use super::credentials::Credentials;
 use super::error::SetupError;
 use super::machine::{Machine, MachineErrorKind};
 use super::names::{MachineFolder, Names, Which};
+use crate::plan::facts::Setup;
 
 /// The accounts of a machine that is set up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -85,6 +86,29 @@ impl SetupState {
             }
             _ => Ok(Self::NeedsRepair(reasons)),
         }
+    }
+}
+
+/// The accounts as planning wants to know them, by what is there: the names are those that the passwords were sealed for. A user
+/// for whom this machine was not set up sees none.
+pub fn facts<M: Machine>(machine: &M, folder: &MachineFolder) -> Setup {
+    let credentials = Which::ALL.map(|which| Credentials::load(machine, folder, which).ok());
+    let prefix = credentials.iter().zip(Which::ALL).find_map(|(credentials, which)| {
+        credentials.as_ref()?.user.strip_suffix(which.name()).map(str::to_owned)
+    });
+    let Some(names) = prefix.and_then(|prefix| Names::new(&prefix).ok()) else { return Setup::default() };
+    let account = |which: Which, sealed: &Option<Credentials>| {
+        let found = machine.user(&names.account(which)).ok().flatten()?.sid;
+        // Another account of that name is not the one that was set up.
+        let same = sealed.as_ref().is_some_and(|sealed| sealed.sid.0 == found);
+        same.then_some(found.into())
+    };
+    Setup {
+        group: machine.group(&names.group()).ok().flatten().map(|group| group.sid.into()),
+        offline: account(Which::Offline, &credentials[0]),
+        online: account(Which::Online, &credentials[1]),
+        logon_error: None,
+        helpers: runner_is_there(machine, folder).is_none(),
     }
 }
 

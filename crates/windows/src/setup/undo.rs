@@ -103,8 +103,13 @@ impl<M: Machine, H: Host> Undo<'_, M, H> {
                 return Ok(Outcome { steps });
             }
         }
-        for file in [folder.worker(), folder.progress(), folder.stop()] {
-            self.machine.remove(&file).map_err(of)?;
+        self.machine.remove(&folder.worker()).map_err(of)?;
+        if self.machine.file(&folder.0).map_err(of)?.is_some() {
+            // What a process that ended left half written.
+            let names = self.machine.list(&folder.0).map_err(of)?;
+            for name in names.iter().filter(|name| name.ends_with(".new")) {
+                self.machine.remove(&folder.0.join(name)).map_err(of)?;
+            }
         }
         Ok(Outcome { steps })
     }

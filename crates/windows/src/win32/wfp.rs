@@ -220,6 +220,7 @@ impl Engine {
 }
 
 /// Conditions with what they point to, which does not move.
+#[expect(clippy::vec_box, reason = "conditions point to what is in the boxes")]
 struct Conditions {
     list: Vec<FWPM_FILTER_CONDITION0>,
     _descriptors: Vec<Vec<u8>>,
