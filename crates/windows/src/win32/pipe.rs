@@ -9,12 +9,13 @@ use std::time::{Duration, Instant};
 
 use nt_security::{SecurityDescriptor, Sid};
 use windows_sys::Win32::Foundation::{
-    ERROR_INVALID_PARAMETER, ERROR_PIPE_CONNECTED, ERROR_PIPE_LISTENING, ERROR_TIMEOUT, GENERIC_READ, HANDLE,
+    ERROR_INVALID_PARAMETER, ERROR_NO_DATA, ERROR_PIPE_CONNECTED, ERROR_PIPE_LISTENING, ERROR_TIMEOUT,
+    GENERIC_READ, HANDLE,
 };
 use windows_sys::Win32::Security::Authentication::Identity::RtlGenRandom;
 use windows_sys::Win32::Storage::FileSystem::{
     CreateFileW, FILE_FLAG_FIRST_PIPE_INSTANCE, FILE_READ_ATTRIBUTES, FILE_WRITE_DATA, OPEN_EXISTING,
-    PIPE_ACCESS_INBOUND, PIPE_ACCESS_OUTBOUND, SECURITY_IDENTIFICATION, SECURITY_SQOS_PRESENT, SYNCHRONIZE,
+    PIPE_ACCESS_DUPLEX, SECURITY_IDENTIFICATION, SECURITY_SQOS_PRESENT, SYNCHRONIZE,
 };
 use windows_sys::Win32::System::Pipes::{
     ConnectNamedPipe, CreateNamedPipeW, DisconnectNamedPipe, GetNamedPipeClientProcessId,
@@ -61,13 +62,6 @@ impl Way {
         format!(r"\\.\pipe\{session}-{end}")
     }
 
-    fn mode(self) -> u32 {
-        match self {
-            Self::ToRunner => PIPE_ACCESS_OUTBOUND,
-            Self::FromRunner => PIPE_ACCESS_INBOUND,
-        }
-    }
-
     /// What the runner opens it with. Not GENERIC_WRITE: that takes FILE_CREATE_PIPE_INSTANCE along, by which another could pose as
     /// the launcher.
     fn rights(self) -> u32 {
@@ -101,8 +95,9 @@ impl Waiting {
         let raw = unsafe {
             CreateNamedPipeW(
                 name.as_ptr(),
-                way.mode() | FILE_FLAG_FIRST_PIPE_INSTANCE,
-                PIPE_TYPE_BYTE | PIPE_READMODE_BYTE | PIPE_NOWAIT | PIPE_REJECT_REMOTE_CLIENTS,
+                // Only one that reads and writes may change its mode; the descriptor gives the other end its one way.
+                PIPE_ACCESS_DUPLEX | FILE_FLAG_FIRST_PIPE_INSTANCE,
+                PIPE_TYPE_BYTE | PIPE_READMODE_BYTE | PIPE_WAIT | PIPE_REJECT_REMOTE_CLIENTS,
                 1,
                 BUFFER,
                 BUFFER,
@@ -111,7 +106,10 @@ impl Waiting {
             )
         };
         // SAFETY: just made, and ours alone.
-        Ok(Self(unsafe { own("CreateNamedPipeW", raw) }?))
+        let waiting = Self(unsafe { own("CreateNamedPipeW", raw) }?);
+        // Only while it waits for its other end: that can be given up.
+        waiting.set_mode(PIPE_NOWAIT)?;
+        Ok(waiting)
     }
 
     /// Waits for that process, and sends others away. `is_over` says that it will not come any more.
@@ -121,8 +119,7 @@ impl Waiting {
             if self.client()? == process {
                 return self.waits();
             }
-            // SAFETY: an open pipe.
-            check("DisconnectNamedPipe", unsafe { DisconnectNamedPipe(self.raw()) })?;
+            self.disconnect()?;
         }
         Err(Win32Error::of("ConnectNamedPipe", ERROR_TIMEOUT))
     }
@@ -135,6 +132,8 @@ impl Waiting {
                 match error.code {
                     ERROR_PIPE_CONNECTED => return Ok(()),
                     ERROR_PIPE_LISTENING => {}
+                    // Someone came and went.
+                    ERROR_NO_DATA => self.disconnect()?,
                     _ => return Err(error),
                 }
             }
@@ -153,14 +152,23 @@ impl Waiting {
         Ok(process)
     }
 
+    fn disconnect(&self) -> Result<(), Win32Error> {
+        // SAFETY: an open pipe.
+        check("DisconnectNamedPipe", unsafe { DisconnectNamedPipe(self.raw()) })
+    }
+
     /// From now on reading and writing wait.
     fn waits(self) -> Result<File, Win32Error> {
-        let mode = PIPE_READMODE_BYTE | PIPE_WAIT;
+        self.set_mode(PIPE_WAIT)?;
+        Ok(self.0.into())
+    }
+
+    fn set_mode(&self, wait: u32) -> Result<(), Win32Error> {
+        let mode = PIPE_READMODE_BYTE | wait;
         // SAFETY: an open pipe; a local value.
         check("SetNamedPipeHandleState", unsafe {
             SetNamedPipeHandleState(self.raw(), &raw const mode, ptr::null(), ptr::null())
-        })?;
-        Ok(self.0.into())
+        })
     }
 
     fn raw(&self) -> HANDLE {
