@@ -48,6 +48,9 @@ pub enum Command {
     /// Show what stands on this machine because of runs
     #[cfg(windows)]
     Status(StatusArgs),
+    /// Measure grants and starts on this machine, and print a table to attach to a report
+    #[cfg(windows)]
+    Bench(crate::on_windows::bench::BenchArgs),
     /// Print a completion script for a shell
     Completions {
         /// The shell
@@ -76,6 +79,8 @@ impl Command {
             Self::Revoke(args) => args.json,
             #[cfg(windows)]
             Self::Status(args) => args.json,
+            #[cfg(windows)]
+            Self::Bench(args) => args.json,
             #[cfg(any(target_os = "linux", windows))]
             Self::Attack(_) => false,
             Self::Completions { .. } | Self::Man => false,

@@ -1,6 +1,7 @@
 //! The commands of the program on Windows.
 
 pub mod attack;
+pub mod bench;
 pub mod doctor;
 pub mod plan;
 mod progress;

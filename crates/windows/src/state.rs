@@ -176,6 +176,28 @@ impl State {
         ask(&self.lock()).map_err(|source| StateError::new(stage, self.file.as_deref(), &source))
     }
 
+    /// Writes something that means nothing any more once the machine has stopped: the disk is not waited for.
+    fn write_for_now<T>(
+        &self,
+        stage: &'static str,
+        change: impl FnOnce(&Connection) -> rusqlite::Result<T>,
+    ) -> Result<T, StateError> {
+        let wait =
+            |how: &str| self.with(stage, |connection| connection.pragma_update(None, "synchronous", how));
+        wait("normal")?;
+        let result = self.write(stage, change);
+        wait("full")?;
+        result
+    }
+
+    /// A number that changes whenever another process has written.
+    ///
+    /// # Errors
+    /// [`StateError`].
+    pub fn version(&self) -> Result<i64, StateError> {
+        self.with("read", |connection| connection.query_row("PRAGMA data_version", [], |row| row.get(0)))
+    }
+
     /// Writes something, all of it or nothing.
     fn write<T>(
         &self,

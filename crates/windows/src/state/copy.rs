@@ -36,7 +36,9 @@ impl State {
         let text = new.to_string_lossy();
         self.with("copy", |connection| connection.execute("VACUUM INTO ?1", [text.as_ref()]))?;
         File::options().write(true).open(&new).and_then(|file| file.sync_all()).map_err(failed)?;
-        fs::rename(&new, &copy).map_err(failed)
+        fs::rename(&new, &copy).map_err(failed)?;
+        // Who reads hinders it, and then the next change does it.
+        self.with("copy", |connection| connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(())))
     }
 }
 

@@ -4,6 +4,7 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, OptionalExtension};
 
 use super::{BUSY, FILE_NAME, SCHEMA, SCHEMA_VERSION, State, StateError, copy, lock};
@@ -85,6 +86,8 @@ pub(super) fn open_checked(file: &Path) -> Result<Connection, StateError> {
 
 fn configure(connection: &Connection) -> rusqlite::Result<()> {
     connection.busy_timeout(BUSY)?;
+    // Moving the log into the file waits for the disk: that is done after changes, and not by each process that ends.
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
     connection.pragma_update(None, "journal_mode", "wal")?;
     // Journal before effect holds only if the journal survives a power failure that the effect survives.
     connection.pragma_update(None, "synchronous", "full")

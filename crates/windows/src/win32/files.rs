@@ -1,9 +1,10 @@
 //! Files and folders by handle, with the system's own calls: opened relative to a folder's handle, links opened as themselves,
 //! and with no right that was not asked for.
 
+use std::collections::BTreeMap;
 use std::io::Read;
 use std::os::windows::io::{AsRawHandle, FromRawHandle, OwnedHandle};
-use std::sync::OnceLock;
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 use nt_security::AccessMask;
 use windows_sys::Wdk::Foundation::OBJECT_ATTRIBUTES;
@@ -80,6 +81,10 @@ pub(super) fn open(path: &WinPath, rights: AccessMask) -> HostResult<FileHandle>
     let handle = open_with(None, &name, path.as_str(), rights)?;
     let found = final_path(&handle)?;
     if is_same_place(path, &found) {
+        // No link lies on the way, so it is on the drive's own volume.
+        if let Some(serial) = drive_serial(path.drive(), &handle) {
+            let _known_already = handle.volume.set(serial);
+        }
         return Ok(handle);
     }
     Err(HostError::new(HostErrorKind::Redirected, "open", path).at(path))
@@ -234,6 +239,18 @@ fn final_text(handle: &FileHandle, flags: u32) -> Result<String, Win32Error> {
         }
         buffer.resize(units as usize + 1, 0);
     }
+}
+
+/// The serial number of a drive's volume, which is asked for once in a process: some systems take long to answer.
+fn drive_serial(drive: char, handle: &FileHandle) -> Option<u32> {
+    static KNOWN: Mutex<BTreeMap<char, u32>> = Mutex::new(BTreeMap::new());
+    let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(serial) = known.get(&drive) {
+        return Some(*serial);
+    }
+    let serial = handle.volume().ok()?;
+    known.insert(drive, serial);
+    Some(serial)
 }
 
 /// Whether an object is where its path said, an 8.3 alias taken for what it stands for.
