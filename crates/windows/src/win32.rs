@@ -33,7 +33,6 @@ pub mod programs;
 pub mod running;
 mod security;
 pub mod security_tree;
-pub mod security_tree;
 pub mod sid;
 mod token;
 mod token_facts;
