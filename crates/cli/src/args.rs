@@ -38,12 +38,19 @@ pub enum Command {
     Doctor(DoctorArgs),
     /// Remove what runs leave on purpose: private temporary folders, on Windows also every grant
     Teardown(TeardownArgs),
+    /// Set this machine up for the elevated tier: accounts of the sandbox, and a network block that is enforced
+    #[cfg(windows)]
+    #[command(after_help = crate::on_windows::setup::EXIT_CODES)]
+    Setup(crate::on_windows::setup::SetupArgs),
     /// Take back what runs were granted in one folder
     #[cfg(windows)]
     Revoke(RevokeArgs),
     /// Show what stands on this machine because of runs
     #[cfg(windows)]
     Status(StatusArgs),
+    /// Measure grants and starts on this machine, and print a table to attach to a report
+    #[cfg(windows)]
+    Bench(crate::on_windows::bench::BenchArgs),
     /// Print a completion script for a shell
     Completions {
         /// The shell
@@ -67,9 +74,13 @@ impl Command {
             Self::Doctor(args) => args.json,
             Self::Teardown(args) => args.json,
             #[cfg(windows)]
+            Self::Setup(args) => args.json,
+            #[cfg(windows)]
             Self::Revoke(args) => args.json,
             #[cfg(windows)]
             Self::Status(args) => args.json,
+            #[cfg(windows)]
+            Self::Bench(args) => args.json,
             #[cfg(any(target_os = "linux", windows))]
             Self::Attack(_) => false,
             Self::Completions { .. } | Self::Man => false,

@@ -53,15 +53,17 @@ fn carry_out(command: Command) -> Result<ExitCode, Failure> {
 
 #[cfg(windows)]
 fn carry_out(command: Command) -> Result<ExitCode, Failure> {
-    use on_windows::{attack, doctor, run, teardown};
+    use on_windows::{attack, bench, doctor, run, setup, teardown};
     match command {
         Command::Run(args) => run::run(&args),
         Command::Plan(args) => windows::plan(&args),
         Command::Explain(args) => windows::explain(&args),
         Command::Doctor(args) => doctor::run(&args),
+        Command::Setup(args) => setup::run(&args),
         Command::Teardown(args) => teardown::run(&args),
         Command::Revoke(args) => teardown::revoke(&args),
         Command::Status(args) => teardown::status(&args),
+        Command::Bench(args) => bench::run(&args),
         Command::Attack(args) => attack::inside(&args),
         Command::Completions { shell } => manual::completions(shell),
         Command::Man => manual::man(),

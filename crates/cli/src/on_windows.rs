@@ -1,8 +1,10 @@
 //! The commands of the program on Windows.
 
 pub mod attack;
+pub mod bench;
 pub mod doctor;
 pub mod plan;
 mod progress;
 pub mod run;
+pub mod setup;
 pub mod teardown;

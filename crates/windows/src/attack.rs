@@ -7,10 +7,15 @@ use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
+mod edits;
 mod files;
+mod objects;
 mod processes;
+mod rights;
 mod scene;
 
+pub use crate::win32::probe::Offered;
+pub use objects::OFFERED;
 pub use processes::LEAKED;
 pub use scene::Scene;
 
@@ -83,8 +88,9 @@ impl Verdict {
 
     /// Access denied, a privilege or a write-protected object: the answers of an access check. Nothing else is a denial.
     fn of(result: io::Result<()>) -> Self {
-        /// ERROR_WRITE_PROTECT, ERROR_PRIVILEGE_NOT_HELD
-        const OTHER_DENIALS: [i32; 2] = [19, 1314];
+        /// ERROR_WRITE_PROTECT, ERROR_PRIVILEGE_NOT_HELD, and ERROR_BAD_IMPERSONATION_LEVEL: with a token of more rights than its own
+        /// a process may only find out whose it is.
+        const OTHER_DENIALS: [i32; 3] = [19, 1314, 1346];
         match result {
             Ok(()) => Self::Done,
             Err(error)
@@ -104,7 +110,8 @@ fn one_line(error: &io::Error) -> String {
 
 /// Every attempt.
 pub fn all() -> impl Iterator<Item = &'static Attempt> {
-    files::ATTEMPTS.iter().chain(processes::ATTEMPTS)
+    let tables = [files::ATTEMPTS, rights::ATTEMPTS, processes::ATTEMPTS, objects::ATTEMPTS];
+    tables.into_iter().flatten()
 }
 
 /// Makes an attempt, in this process.

@@ -8,9 +8,9 @@ use std::collections::BTreeMap;
 
 use codex_sandbox_policy::policy::{Origin, WrittenPath};
 use codex_sandbox_policy::{GitMode, Mode, Policy};
-use nt_security::{AccessMask, Sid};
+use nt_security::AccessMask;
 
-use crate::grants::GrantError;
+use crate::grants::{GrantError, adopt};
 use crate::host::{Described, FileId, Host, HostError};
 use crate::plan::facts::{FACTS_VERSION, Facts, JournalEntry, NodeKind, State as StateFacts};
 use crate::plan::path::WinPath;
@@ -20,7 +20,8 @@ use crate::state::{KnownSid, State, Verified, What};
 
 mod hash;
 mod nodes;
-mod recognise;
+mod open;
+pub mod profile;
 mod search;
 mod tree;
 
@@ -55,15 +56,15 @@ pub fn gather<H: Host>(host: &H, state: &State, request: &Request<'_>) -> Result
     let roots = gatherer.roots();
     let denied = gatherer.denied();
     gatherer.neighbours(&roots);
+    gatherer.open_trees(&roots);
     let rules = rules(request.policy, &roots, &denied);
-    let mut retired = Vec::new();
     for root in &roots {
-        gatherer.root(root, &rules, &mut retired)?;
+        gatherer.root(root, &rules)?;
     }
     for path in denied.iter().filter(|path| !roots.iter().any(|root| path.is_in(root))) {
         tree::look(host, &mut gatherer.nodes, path, &rules, &gatherer.described)?;
     }
-    gatherer.facts(retired)
+    gatherer.facts()
 }
 
 /// What the state database keeps of a policy's walk.
@@ -237,13 +238,13 @@ impl<H: Host> Gatherer<'_, H> {
     }
 
     /// What matters in a root: by name where its tree was walked before, else by a walk.
-    fn root(&mut self, root: &WinPath, rules: &Rules, retired: &mut Vec<Sid>) -> Result<(), GrantError> {
+    fn root(&mut self, root: &WinPath, rules: &Rules) -> Result<(), GrantError> {
         if self.nodes.add(root).is_none_or(|node| node.kind != NodeKind::Folder) {
             return Ok(());
         }
         let Some((id, descriptor)) = self.nodes.identity(root) else { return Ok(()) };
         if self.state.was_rebuilt()? {
-            retired.extend(recognise::write_sids(&descriptor));
+            self.remember_again(root)?;
         }
         let known = self.state.verified(id, &hash::policy(self.request.policy))?;
         let fresh = |known: &Verified| known.path == *root && known.hash == hash::descriptor(&descriptor);
@@ -263,10 +264,21 @@ impl<H: Host> Gatherer<'_, H> {
         }
     }
 
-    fn facts(self, recognised: Vec<Sid>) -> Result<Facts, GrantError> {
+    /// What a lost state knew of a root: noted as retired, so that this run cleans it away, and teardown what it keeps.
+    fn remember_again(&self, root: &WinPath) -> Result<(), GrantError> {
+        let known = self.state.write_sids()?;
+        let found = adopt::find(self.host, root, &known, self.described.user.sid.0)?;
+        if !found.sids.is_empty() {
+            self.state.add_write_sids(&found.sids)?;
+            self.state.note(&found.records)?;
+        }
+        Ok(())
+    }
+
+    fn facts(self) -> Result<Facts, GrantError> {
         let Self { host, state, request, nodes, described } = self;
         let random_sids: Result<Vec<SidText>, HostError> = (0..SIDS).map(|_| host.random_sid()).collect();
-        let state = state_facts(host, state, &described, recognised)?;
+        let state = state_facts(host, state, &described)?;
         let Described { machine, user, folders, volumes, accounts, firewall_rules, setup } = described;
         Ok(Facts {
             version: FACTS_VERSION,
@@ -295,12 +307,7 @@ fn rules(policy: &Policy, roots: &[WinPath], denied: &[WinPath]) -> Rules {
 }
 
 /// What the state database says, with the SIDs of folders that are gone, or that are not the same any more, retired.
-fn state_facts<H: Host>(
-    host: &H,
-    state: &State,
-    described: &Described,
-    recognised: Vec<Sid>,
-) -> Result<StateFacts, GrantError> {
+fn state_facts<H: Host>(host: &H, state: &State, described: &Described) -> Result<StateFacts, GrantError> {
     let mut known = state.write_sids()?;
     let lost: Vec<SidText> = known
         .iter()
@@ -314,9 +321,7 @@ fn state_facts<H: Host>(
         known.retired = true;
     }
     let (retired, alive): (Vec<KnownSid>, Vec<KnownSid>) = known.into_iter().partition(|known| known.retired);
-    let is_known = |sid: &Sid| alive.iter().any(|known| known.sid.sid.0 == *sid);
-    let unknown = recognised.into_iter().filter(|sid| !is_known(sid)).map(SidText::from);
-    let retired_sids = retired.iter().map(|known| known.sid.sid).chain(unknown).collect();
+    let retired_sids = retired.iter().map(|known| known.sid.sid).collect();
     let journal = state.journal()?.into_iter().map(|record| {
         let ace = match &record.what {
             What::Ace(ace) => ace.to_string(),

@@ -12,6 +12,7 @@ use crate::plan::path::WinPath;
 use crate::plan::words::icacls_grant;
 use crate::state::{KnownSid, Made, MadeKind, Record, State, What};
 
+pub(crate) mod adopt;
 mod frozen;
 mod report;
 mod targets;
@@ -44,7 +45,7 @@ pub fn apply<H: Host>(
         return Ok(Applied::default());
     }
     state.require_durable()?;
-    let _changing = state.changing()?;
+    let _changing = state.changing(&|| progress.waiting())?;
     let journal = state.journal()?;
     note_sids(plan, host, state)?;
     let mut applied = Applied::default();
@@ -52,6 +53,8 @@ pub fn apply<H: Host>(
     make_placeholders(plan, host, state, &mut applied)?;
     let targets = Targets::new(plan, &journal, &unfinished);
     let noted = note(&targets, &journal, host, state)?;
+    // A copy that cannot be written takes nothing away from the journal, which was.
+    let _only_one = state.back_up();
     let result = walk_all(plan, host, state, progress, &targets, &journal, &mut applied);
     match result {
         Ok(()) => {
@@ -62,6 +65,7 @@ pub fn apply<H: Host>(
         Err(Stop::Host(error)) => return Err(error.into()),
         Err(Stop::State(error)) => return Err(error.into()),
     }
+    let _older = state.back_up();
     applied.degraded = degraded(plan, host, &applied)?;
     Ok(applied)
 }

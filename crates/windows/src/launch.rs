@@ -2,6 +2,7 @@
 //!
 //! What can be decided without the system is decided here, and tested everywhere; every effect is a method of [`Launch`].
 
+pub mod elevated;
 pub mod environment;
 pub mod error;
 pub mod program;

@@ -23,6 +23,8 @@ pub mod memory;
 pub mod plan;
 pub mod prepare;
 pub mod prove;
+pub mod runner;
+pub mod setup;
 pub mod state;
 pub mod teardown;
 #[cfg(windows)]

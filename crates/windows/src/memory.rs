@@ -18,6 +18,7 @@ use crate::plan::tree::{FactsError, Tree, TreeNode};
 
 mod disk;
 mod fault;
+pub mod machine;
 
 use disk::{Disk, Object};
 pub use fault::{Fault, FaultKind};

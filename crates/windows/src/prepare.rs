@@ -72,6 +72,34 @@ impl From<GrantError> for PrepareError {
     }
 }
 
+/// What was found on a host, and what follows from it: made once, and used at once.
+#[derive(Debug, Clone)]
+pub struct Planned {
+    /// What was found.
+    pub facts: Facts,
+    /// What a run does.
+    pub plan: WindowsPlan,
+    /// As [`State::version`] says.
+    pub state_version: i64,
+}
+
+/// Gathers the facts and plans; changes nothing on the machine.
+///
+/// # Errors
+/// [`PrepareError`].
+pub fn look<H: Host>(
+    policy: &Policy,
+    cwd: &str,
+    environment: BTreeMap<String, String>,
+    host: &H,
+    state: &State,
+) -> Result<Planned, PrepareError> {
+    let state_version = state.version().map_err(GrantError::from)?;
+    let facts = gather(host, state, &Request { policy, cwd, environment, rescan: false })?;
+    let plan = plan(policy, &facts)?;
+    Ok(Planned { facts, plan, state_version })
+}
+
 /// Gathers the facts, plans, and grants what is missing. When this returns, the command can be started with the plan's token.
 /// At its end call [`end_of_run`](crate::grants::end_of_run) and [`State::end_run`].
 ///
@@ -85,17 +113,31 @@ pub fn prepare<H: Host>(
     state: &State,
     progress: &dyn Progress,
 ) -> Result<Prepared, PrepareError> {
-    let request = Request { policy, cwd, environment, rescan: false };
-    let mut facts = gather(host, state, &request)?;
-    let mut planned = plan(policy, &facts)?;
+    let planned = look(policy, cwd, environment, host, state)?;
+    prepare_planned(policy, planned, host, state, progress)
+}
+
+/// The same with what [`look`] has just found: whatever has to be changed is looked at again first.
+///
+/// # Errors
+/// [`PrepareError`].
+pub fn prepare_planned<H: Host>(
+    policy: &Policy,
+    planned: Planned,
+    host: &H,
+    state: &State,
+    progress: &dyn Progress,
+) -> Result<Prepared, PrepareError> {
+    let Planned { mut facts, mut plan, state_version } = planned;
     let mut changing = None;
-    if changes_anything(&planned) {
-        // Another run may be granting the same root: what it did is seen once it is done.
-        changing = Some(state.changing().map_err(GrantError::from)?);
-        facts = gather(host, state, &request)?;
-        planned = plan(policy, &facts)?;
+    if changes_anything(&plan) {
+        changing = Some(state.changing(&|| progress.waiting()).map_err(GrantError::from)?);
+        // Another run may have been granting the same root, which it noted before: what it did is seen now that it is done.
+        if state.version().map_err(GrantError::from)? != state_version {
+            let Facts { cwd, environment, .. } = facts;
+            Planned { facts, plan, .. } = look(policy, &cwd, environment, host, state)?;
+        }
     }
-    let plan = planned;
     let durable = state.require_durable().is_ok();
     if durable {
         state.begin_run(host.process(), &needs(&plan.labels)).map_err(GrantError::from)?;

@@ -1,16 +1,19 @@
 //! What we did to this machine, in SQLite: journalled before it is done, so that it can be undone whenever a process ends.
 //!
 //! `state.db` in the state folder; several processes use it at once (WAL, busy timeout). A file that cannot be read is set
-//! aside and begun anew: what is lost is found again on the roots themselves (see [`State::was_rebuilt`]). A place that cannot
+//! aside and taken from its copy, which is written whenever the journal has changed ([`State::back_up`]); without a copy it is
+//! begun anew, and what is lost is found again on the roots themselves (see [`State::was_rebuilt`]). A place that cannot
 //! be written gives a state in memory that knows what could be read; it is no obstacle to a run that changes nothing.
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use rusqlite::{Connection, OptionalExtension};
 
 mod active;
+mod copy;
 mod error;
 mod journal;
 mod lock;
@@ -18,7 +21,9 @@ mod open;
 mod originals;
 mod roots;
 mod sids;
+mod things;
 
+pub use copy::NAME as COPY_NAME;
 pub use error::StateError;
 pub use journal::{Made, MadeKind, Record, What};
 pub use lock::Changing;
@@ -63,6 +68,8 @@ pub struct State {
     not_durable: Option<StateError>,
     notices: Vec<String>,
     changing: Mutex<Weak<Changing>>,
+    /// How many writes succeed before the others fail; `u64::MAX` outside of tests.
+    writes_left: AtomicU64,
 }
 
 impl State {
@@ -90,7 +97,8 @@ impl State {
         notices: Vec<String>,
     ) -> Self {
         let (connection, changing) = (Mutex::new(connection), Mutex::default());
-        Self { connection, file, not_durable, notices, changing }
+        let writes_left = AtomicU64::new(u64::MAX);
+        Self { connection, file, not_durable, notices, changing, writes_left }
     }
 
     /// What the user should hear: a file that was set aside, a place that cannot be written.
@@ -131,6 +139,11 @@ impl State {
         self.with("limit", |connection| connection.pragma_update(None, "max_page_count", pages))
     }
 
+    /// After so many more writes every one fails, as if this process had ended before it: for tests.
+    pub fn end_after(&self, writes: u64) {
+        self.writes_left.store(writes, Ordering::SeqCst);
+    }
+
     /// How long this process waits for another one's transaction; ten seconds unless told otherwise.
     ///
     /// # Errors
@@ -163,12 +176,41 @@ impl State {
         ask(&self.lock()).map_err(|source| StateError::new(stage, self.file.as_deref(), &source))
     }
 
+    /// Writes something that means nothing any more once the machine has stopped: the disk is not waited for.
+    fn write_for_now<T>(
+        &self,
+        stage: &'static str,
+        change: impl FnOnce(&Connection) -> rusqlite::Result<T>,
+    ) -> Result<T, StateError> {
+        let wait =
+            |how: &str| self.with(stage, |connection| connection.pragma_update(None, "synchronous", how));
+        wait("normal")?;
+        let result = self.write(stage, change);
+        wait("full")?;
+        result
+    }
+
+    /// A number that changes whenever another process has written.
+    ///
+    /// # Errors
+    /// [`StateError`].
+    pub fn version(&self) -> Result<i64, StateError> {
+        self.with("read", |connection| connection.query_row("PRAGMA data_version", [], |row| row.get(0)))
+    }
+
     /// Writes something, all of it or nothing.
     fn write<T>(
         &self,
         stage: &'static str,
         change: impl FnOnce(&Connection) -> rusqlite::Result<T>,
     ) -> Result<T, StateError> {
+        let left = self.writes_left.load(Ordering::SeqCst);
+        if left == 0 {
+            return Err(StateError::ended(stage, self.file.as_deref()));
+        }
+        if left < u64::MAX {
+            self.writes_left.store(left - 1, Ordering::SeqCst);
+        }
         let run = |connection: &mut Connection| {
             let transaction =
                 connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;

@@ -7,7 +7,7 @@ use std::collections::{HashMap, HashSet};
 use nt_security::{AccessMask, Ace, Acl, AclField, Control, Sid};
 
 use crate::grants::walk::{Stop, Walk};
-use crate::grants::{Counts, GrantError, Progress, Refused};
+use crate::grants::{Counts, GrantError, Progress, Refused, adopt};
 use crate::host::{Described, Entry, FileId, Host, HostError, HostErrorKind, Parts};
 use crate::plan::facts::NodeKind;
 use crate::plan::path::WinPath;
@@ -82,8 +82,11 @@ pub fn teardown<H: Host>(
     if !dry_run {
         state.require_durable()?;
     }
-    let _changing = state.changing()?;
-    let known = known(state, scope)?;
+    let _changing = state.changing(&|| progress.waiting())?;
+    let mut known = known(state, scope)?;
+    if let (Scope::Root(root), true) = (scope, state.was_rebuilt()?) {
+        known.find_lost(host, state, root, dry_run)?;
+    }
     let mut removed = Removed { stated: known.journal.iter().map(in_words).collect(), ..Removed::default() };
     if !dry_run {
         begin(&known, scope, state)?;
@@ -101,6 +104,7 @@ pub fn teardown<H: Host>(
     };
     if !dry_run {
         finish(state, &known, &removed, &refused_ids)?;
+        let _older = state.back_up();
     }
     Ok(removed)
 }
@@ -123,6 +127,26 @@ fn known(state: &State, scope: &Scope) -> Result<Known, GrantError> {
     let mut originals = state.originals(None)?;
     originals.retain(|original| scope.holds(&original.path));
     Ok(Known { sids, journal, made, originals })
+}
+
+impl Known {
+    /// What stands on a root and a lost state knew. A dry run notes nothing.
+    fn find_lost<H: Host>(
+        &mut self,
+        host: &H,
+        state: &State,
+        root: &WinPath,
+        dry_run: bool,
+    ) -> Result<(), GrantError> {
+        let found = adopt::find(host, root, &state.write_sids()?, host.describe()?.user.sid.0)?;
+        if !dry_run && !found.sids.is_empty() {
+            state.add_write_sids(&found.sids)?;
+            state.note(&found.records)?;
+        }
+        self.sids.extend(found.sids);
+        self.journal.extend(found.records);
+        Ok(())
+    }
 }
 
 /// From now on no run takes what stands there for granted.

@@ -3,27 +3,41 @@
 //! It makes no decisions: convert, call, check, name the failure.
 #![allow(unsafe_code, reason = "this is where the system is called")]
 
+mod accounts;
 pub mod console;
 mod descriptors;
 mod desktop;
+pub mod elevate;
 pub mod error;
+mod dpapi;
 mod facts;
 mod files;
+mod firewall;
 pub mod handle;
 mod host;
 mod job;
 mod kinds;
 pub mod launch;
 mod listing;
+mod lsa;
+mod machine;
+mod machine_files;
+pub mod logon;
+mod logon_process;
+mod logon_station;
+pub mod pipe;
 pub(crate) mod probe;
 mod process;
+mod profiles;
 pub mod programs;
 pub mod running;
 mod security;
+pub mod security_tree;
 pub mod sid;
 mod token;
 mod token_facts;
 mod volumes;
+mod wfp;
 pub mod wide;
 
 pub use error::Win32Error;
@@ -31,6 +45,7 @@ pub use facts::state_folder;
 pub use files::FileHandle;
 pub use handle::Handle;
 pub use host::WindowsHost;
+pub use machine::WindowsMachine;
 pub(crate) use process::inheritable;
 pub use sid::SidBuffer;
 pub use wide::WideString;

@@ -6,11 +6,9 @@ use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use codex_sandbox_policy::Policy;
 use codex_sandbox_windows::gather::{Request, gather};
 use codex_sandbox_windows::grants::{Counts, Progress, Quiet, changes_anything, end_of_run};
-use codex_sandbox_windows::memory::MemoryHost;
-use codex_sandbox_windows::plan::facts::{Facts, NodeKind};
+use codex_sandbox_windows::plan::facts::NodeKind;
 use codex_sandbox_windows::plan::tree::TreeNode;
 use codex_sandbox_windows::plan::{WinPath, inherit, plan, tokens};
 use codex_sandbox_windows::prepare::{PrepareError, Prepared, prepare};
@@ -18,74 +16,8 @@ use codex_sandbox_windows::prove::prove;
 use codex_sandbox_windows::state::State;
 use codex_sandbox_windows::teardown::{Scope, teardown};
 use nt_security::SecurityDescriptor;
-use support::{example, path, unelevated};
-
-struct Machine {
-    host: MemoryHost,
-    state: State,
-    facts: Facts,
-    policy: Policy,
-}
-
-impl Machine {
-    fn new() -> Self {
-        let facts = example("developer-laptop");
-        let host = MemoryHost::new(&facts).expect("the example is complete");
-        Self { host, state: State::in_memory().expect("memory"), facts, policy: unelevated() }
-    }
-
-    /// Where the working directory, which is a junction, leads.
-    fn root(&self) -> WinPath {
-        path(r"C:\Users\mia\src\app")
-    }
-
-    fn try_prepare(&self, progress: &dyn Progress) -> Result<Prepared, PrepareError> {
-        let environment: BTreeMap<String, String> = self.facts.environment.clone();
-        self.host.set_fault(None);
-        prepare(&self.policy, &self.facts.cwd, environment, &self.host, &self.state, progress)
-    }
-
-    fn prepare(&self) -> Prepared {
-        self.try_prepare(&Quiet).expect("the example can be granted")
-    }
-
-    fn add(&self, name: &str, kind: NodeKind) -> WinPath {
-        let at = self.root().join(name);
-        for above in at.ancestors().collect::<Vec<_>>().iter().rev() {
-            if self.host.node(above).is_none() {
-                let folder =
-                    above.parent().and_then(|folder| self.host.node(&folder)).expect("a folder above");
-                let kind = if *above == at { kind } else { NodeKind::Folder };
-                let creator = tokens::launcher(&self.facts);
-                let descriptor = inherit::created(&folder.descriptor, kind, &creator);
-                self.host.put(above, TreeNode::plain(kind, descriptor));
-            }
-        }
-        at
-    }
-
-    fn texts(&self) -> BTreeMap<WinPath, String> {
-        let text = |descriptor: &SecurityDescriptor| {
-            let labels: Vec<_> = inherit::label_aces(descriptor).iter().map(ToString::to_string).collect();
-            let dacl = SecurityDescriptor { sacl: Default::default(), ..descriptor.clone() };
-            format!("{} {labels:?}", dacl.to_sddl())
-        };
-        self.host.snapshot().iter().map(|(path, (_, sd))| (path.clone(), text(sd))).collect()
-    }
-
-    fn teardown(&self, scope: &Scope) {
-        let removed = teardown(&self.host, &self.state, scope, false, &Quiet).expect("nothing fails");
-        assert!(removed.is_complete(), "{removed:#?}");
-    }
-}
-
-fn assert_same(left: &BTreeMap<WinPath, String>, right: &BTreeMap<WinPath, String>) {
-    let paths = left.keys().chain(right.keys().filter(|path| !left.contains_key(*path)));
-    let differ = paths.filter(|path| left.get(*path) != right.get(*path));
-    let rows: Vec<String> =
-        differ.map(|path| format!("{path}\n  {:?}\n  {:?}", left.get(path), right.get(path))).collect();
-    assert!(rows.is_empty(), "{}", rows.join("\n"));
-}
+use support::machine::{Machine, assert_same};
+use support::unelevated;
 
 #[test]
 fn gathered_facts_plan_to_what_is_proved() {
@@ -328,6 +260,7 @@ fn a_lost_state_does_not_stop_runs_and_what_it_knew_is_found_again() {
     let old = first.plan.write_sids.iter().find(|sid| sid.root == machine.root()).unwrap().sid.to_string();
     machine.state = State::in_memory().unwrap();
     std::fs::write(folder.path().join("state.db"), vec![0; 8192]).unwrap();
+    std::fs::remove_file(folder.path().join(codex_sandbox_windows::state::COPY_NAME)).unwrap();
     machine.state = State::open(folder.path());
     assert!(machine.state.was_rebuilt().unwrap());
     let second = machine.prepare();

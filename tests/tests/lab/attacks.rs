@@ -1,6 +1,6 @@
 //! The escape attempts of `doctor --attack`, each inside and outside, as two kinds of users.
 
-use super::harness::Machine;
+use super::harness::{Machine, User};
 
 /// Wine 10 has no junctions, short names and streams: these need real Windows.
 const NEED_REAL_WINDOWS: [&str; 3] = ["junction", "git-short-name", "git-stream"];
@@ -38,5 +38,5 @@ fn every_attempt_fails_inside_and_succeeds_outside_for_a_filtered_administrator(
     let Some(machine) = Machine::new("attempts, filtered administrator") else { return };
     // The lab's `-l` starts the program from an elevated process, whose level the program's own process object keeps: nobody but
     // an elevated process may open it for writing.
-    attempts(&machine.filtered(), &["launcher-memory"]);
+    attempts(&machine.user(User::Filtered), &["launcher-memory"]);
 }

@@ -4,17 +4,31 @@ use std::ffi::OsString;
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::OnceLock;
 use std::time::Duration;
 
 /// Longer than any of these runs takes on a busy machine; a guard against hanging.
 const MOST: Duration = Duration::from_secs(600);
+
+/// As whom programs run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum User {
+    /// An elevated administrator.
+    Elevated,
+    /// The same one, not elevated.
+    Filtered,
+    /// A user who is no administrator.
+    Standard,
+}
 
 /// A prefix of the lab, with a user's profile.
 pub struct Machine {
     runner: PathBuf,
     program: PathBuf,
     prefix: tempfile::TempDir,
-    filtered: bool,
+    user: User,
+    /// Which rights count as writing for a write-restricted token; empty for the lab's default. See lab/README.md.
+    reading: &'static str,
 }
 
 /// How a program ended.
@@ -29,12 +43,16 @@ pub struct Ended {
 
 impl Machine {
     /// A fresh one, as an elevated administrator; `None`, and said so, where there is no lab.
-    #[expect(clippy::print_stdout, reason = "`cargo xtask test` counts these lines")]
     pub fn new(test: &str) -> Option<Self> {
+        Self::reading(test, "")
+    }
+
+    /// One whose server takes the other reading of "write" (`strict`, `generic`).
+    pub fn reading(test: &str, reading: &'static str) -> Option<Self> {
         let variable = |name: &str| std::env::var_os(name).map(PathBuf::from);
         let (Some(runner), Some(program)) = (variable("CODEX_SANDBOX_LAB"), variable("CODEX_SANDBOX_EXE"))
         else {
-            println!("SKIPPED {test}: CODEX_SANDBOX_LAB and CODEX_SANDBOX_EXE say no lab and no program");
+            skipped(test, "CODEX_SANDBOX_LAB and CODEX_SANDBOX_EXE say no lab and no program");
             return None;
         };
         // Extended attributes, which hold the descriptors, need a file system that keeps them.
@@ -43,7 +61,7 @@ impl Machine {
             tempfile::Builder::new().prefix("lab-").tempdir_in(parent).expect("a folder beside the program");
         let made = Command::new(&runner).arg("-n").arg(prefix.path()).status().expect("the runner runs");
         assert!(made.success(), "a prefix is made");
-        let machine = Self { runner, program, prefix, filtered: false };
+        let machine = Self { runner, program, prefix, user: User::Elevated, reading };
         std::fs::create_dir(machine.work()).expect("the profile is there");
         // The lab's server and services keep the standard streams of whoever starts them: not those that a test reads to their end.
         let streams = || Stdio::null();
@@ -53,9 +71,9 @@ impl Machine {
         Some(machine)
     }
 
-    /// The same machine's user as an administrator who is not elevated.
-    pub fn filtered(mut self) -> Self {
-        self.filtered = true;
+    /// The same machine, as another kind of user.
+    pub fn user(mut self, user: User) -> Self {
+        self.user = user;
         self
     }
 
@@ -81,15 +99,33 @@ impl Machine {
 
     /// The program in another folder.
     pub fn command_in<S: Into<OsString>>(&self, folder: &Path, args: impl IntoIterator<Item = S>) -> Command {
+        let mut command = self.any(folder);
+        command.arg(&self.program).args(args.into_iter().map(Into::into));
+        command
+    }
+
+    /// Winlab, without a program yet.
+    fn any(&self, folder: &Path) -> Command {
         let mut command = Command::new(&self.runner);
-        if self.filtered {
-            command.arg("-l");
+        match self.user {
+            User::Elevated => {}
+            User::Filtered => _ = command.arg("-l"),
+            User::Standard => _ = command.arg("-u"),
         }
-        command.arg("-k").arg("-p").arg(self.prefix.path()).arg(&self.program);
-        command.args(args.into_iter().map(Into::into)).current_dir(folder);
+        command.arg("-k").arg("-p").arg(self.prefix.path()).current_dir(folder);
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         command.env("WINLAB_TIMEOUT", MOST.as_secs().to_string());
+        if !self.reading.is_empty() {
+            command.env("WINLAB_WRITE_RESTRICTED", self.reading);
+        }
         command
+    }
+
+    /// Any command, without the sandbox, in the workspace.
+    pub fn outside<S: Into<OsString>>(&self, words: impl IntoIterator<Item = S>) -> Ended {
+        let mut command = self.any(&self.work());
+        command.args(words.into_iter().map(Into::into));
+        finish(command.spawn().expect("the runner runs"), &[])
     }
 
     /// Runs the program in the workspace.
@@ -110,7 +146,26 @@ impl Machine {
 
     /// The program's own path, as Windows sees it.
     pub fn own_path(&self) -> String {
-        format!("Z:{}", self.program.display()).replace('/', "\\")
+        seen_by_windows(&self.program)
+    }
+
+    /// A child that is no Rust program (see child/child.c): its path as Windows sees it. `None`, and said so, without a compiler.
+    pub fn c_child(&self, test: &str) -> Option<String> {
+        let path = self.c_file(test)?;
+        Some(seen_by_windows(&path))
+    }
+
+    /// The same, as Linux sees it.
+    pub fn c_file(&self, test: &str) -> Option<PathBuf> {
+        static BUILT: OnceLock<Result<PathBuf, String>> = OnceLock::new();
+        let folder = self.program.parent().expect("the program lies in a folder");
+        match BUILT.get_or_init(|| build_child(folder)) {
+            Ok(path) => Some(path.clone()),
+            Err(reason) => {
+                skipped(test, reason);
+                None
+            }
+        }
     }
 }
 
@@ -118,6 +173,34 @@ impl Drop for Machine {
     fn drop(&mut self) {
         let _gone_already = Command::new(&self.runner).arg("-s").arg(self.prefix.path()).status();
     }
+}
+
+/// Says that a test, or a part of it, cannot run here.
+#[expect(clippy::print_stdout, reason = "`cargo xtask test` counts these lines")]
+pub fn skipped(test: &str, reason: &str) {
+    println!("SKIPPED {test}: {reason}");
+}
+
+/// A path on Z:, which is the host's `/`.
+fn seen_by_windows(path: &Path) -> String {
+    format!("Z:{}", path.display()).replace('/', "\\")
+}
+
+/// Compiles child/child.c; once for all tests of this process, and whole or not at all for those of others.
+fn build_child(folder: &Path) -> Result<PathBuf, String> {
+    const COMPILER: &str = "x86_64-w64-mingw32-gcc";
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/lab/child/child.c");
+    let (own, shared) =
+        (folder.join(format!("child-{}.exe", std::process::id())), folder.join("lab-child.exe"));
+    let made = Command::new(COMPILER)
+        .args(["-municode", "-O1", "-Wall", "-o"])
+        .args([&own, &source])
+        .arg("-ladvapi32")
+        .output();
+    let made = made.map_err(|error| format!("no C child: {COMPILER}: {error}"))?;
+    assert!(made.status.success(), "child.c: {}", String::from_utf8_lossy(&made.stderr));
+    std::fs::rename(&own, &shared).expect("both are in one folder");
+    Ok(shared)
 }
 
 /// Gives it its input and waits.

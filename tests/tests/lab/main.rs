@@ -6,5 +6,10 @@
 mod attacks;
 mod harness;
 mod launch;
+mod marks;
+mod parallel;
+mod places;
 mod state;
+mod state_faults;
 mod streams;
+mod writers;

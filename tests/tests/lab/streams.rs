@@ -65,7 +65,7 @@ fn the_time_limit_is_124() {
 }
 
 /// Ends when `marker` is in no process' command line any more.
-fn gone(marker: &str) -> bool {
+pub fn gone(marker: &str) -> bool {
     let end = std::time::Instant::now() + std::time::Duration::from_secs(30);
     while std::time::Instant::now() < end {
         if processes(marker).is_empty() {
@@ -77,7 +77,7 @@ fn gone(marker: &str) -> bool {
 }
 
 /// Wine shows a program's command line as Linux' own.
-fn processes(marker: &str) -> Vec<(i32, String)> {
+pub fn processes(marker: &str) -> Vec<(i32, String)> {
     let all = std::fs::read_dir("/proc").expect("Linux").flatten();
     let numbers = all.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
     let line = |pid| std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();

@@ -8,7 +8,7 @@ use std::process::{ExitCode, Stdio};
 
 use codex_sandbox::windows::{Quiet, Session};
 use codex_sandbox::{Error, Policy, Sandbox};
-use codex_sandbox_windows::attack::{self, Attempt, LEAKED, Scene, Verdict, Wanted};
+use codex_sandbox_windows::attack::{self, Attempt, LEAKED, OFFERED, Offered, Scene, Verdict, Wanted};
 use codex_sandbox_windows::plan::WinPath;
 use codex_sandbox_windows::teardown::Scope;
 use serde::Serialize;
@@ -110,70 +110,80 @@ fn judge(attempt: &Attempt, outside: &Verdict, inside: &Verdict) -> (End, String
 }
 
 /// A folder in the profile, where the user may do anything; taken away at the end with all that was granted in it.
-struct Stage(PathBuf);
+struct Stage {
+    folder: PathBuf,
+    /// Name of the objects of this process that attempts are made on.
+    offer: String,
+    _offered: Offered,
+}
 
 impl Stage {
     fn new() -> Result<Self, Failure> {
         let home = std::env::home_dir().unwrap_or_else(std::env::temp_dir);
         let folder = home.join(format!("codex-sandbox-attack-{}", std::process::id()));
         fs::create_dir(&folder)?;
-        Ok(Self(folder))
+        let offer = format!("codex-sandbox-offered-{}", std::process::id());
+        let _offered = Offered::all(&offer)?;
+        Ok(Self { folder, offer, _offered })
     }
 
     fn row(&self, attempt: &Attempt) -> Result<Row, Failure> {
-        let outside = without_sandbox(attempt, &self.0.join(format!("{}-outside", attempt.name)))?;
-        let top = self.0.join(format!("{}-inside", attempt.name));
+        let outside =
+            self.without_sandbox(attempt, &self.folder.join(format!("{}-outside", attempt.name)))?;
+        let top = self.folder.join(format!("{}-inside", attempt.name));
         let inside = match outside {
-            Verdict::Done => in_sandbox(attempt, &top)?,
+            Verdict::Done => self.in_sandbox(attempt, &top)?,
             // It will not be looked at.
             _ => Verdict::Broken(String::new()),
         };
         let (end, detail) = judge(attempt, &outside, &inside);
         Ok(Row { attempt: attempt.name, what: attempt.what, end, detail })
     }
+
+    fn without_sandbox(&self, attempt: &Attempt, top: &Path) -> Result<Verdict, Failure> {
+        let scene = Scene::build(top)?;
+        let leaked = leaked(&scene)?;
+        let output = std::process::Command::new(std::env::current_exe()?)
+            .args(["attack", attempt.name])
+            .arg(top)
+            .current_dir(top)
+            .env(LEAKED, leaked.1.to_string())
+            .env(OFFERED, &self.offer)
+            .stdin(Stdio::null())
+            .output()?;
+        Ok(Verdict::read(&String::from_utf8_lossy(&output.stdout)))
+    }
+
+    fn in_sandbox(&self, attempt: &Attempt, top: &Path) -> Result<Verdict, Failure> {
+        let scene = Scene::build(top)?;
+        let leaked = leaked(&scene)?;
+        let sandbox = Sandbox::builder(Policy::default()).current_dir(scene.work()).build()?;
+        let mut command = sandbox.command(std::env::current_exe()?);
+        command.arg("attack").arg(attempt.name).arg(top).env(LEAKED, leaked.1.to_string());
+        command.env(OFFERED, &self.offer);
+        // A folder that is somebody's current one cannot be renamed by anybody.
+        command.current_dir(top);
+        let output = command.output().map_err(|error: Error| Failure::from(error))?;
+        let verdict = Verdict::read(&String::from_utf8_lossy(&output.stdout));
+        Ok(match verdict {
+            Verdict::Broken(why) => Verdict::Broken(format!(
+                "{why} {}",
+                String::from_utf8_lossy(&output.stderr).trim().replace('\n', " ")
+            )),
+            verdict => verdict,
+        })
+    }
 }
 
 impl Drop for Stage {
     fn drop(&mut self) {
-        let scope = self.0.to_str().and_then(|text| WinPath::absolute(text).ok()).map(Scope::Root);
+        let scope = self.folder.to_str().and_then(|text| WinPath::absolute(text).ok()).map(Scope::Root);
         if let (Some(scope), Ok(session)) = (scope, Session::open()) {
             // What stays is shown by `status`, and named by this process' number.
             let _stays = session.teardown(&scope, false, &Quiet);
         }
-        let _stays = fs::remove_dir_all(&self.0);
+        let _stays = fs::remove_dir_all(&self.folder);
     }
-}
-
-fn without_sandbox(attempt: &Attempt, top: &Path) -> Result<Verdict, Failure> {
-    let scene = Scene::build(top)?;
-    let leaked = leaked(&scene)?;
-    let output = std::process::Command::new(std::env::current_exe()?)
-        .args(["attack", attempt.name])
-        .arg(top)
-        .current_dir(top)
-        .env(LEAKED, leaked.1.to_string())
-        .stdin(Stdio::null())
-        .output()?;
-    Ok(Verdict::read(&String::from_utf8_lossy(&output.stdout)))
-}
-
-fn in_sandbox(attempt: &Attempt, top: &Path) -> Result<Verdict, Failure> {
-    let scene = Scene::build(top)?;
-    let leaked = leaked(&scene)?;
-    let sandbox = Sandbox::builder(Policy::default()).current_dir(scene.work()).build()?;
-    let mut command = sandbox.command(std::env::current_exe()?);
-    command.arg("attack").arg(attempt.name).arg(top).env(LEAKED, leaked.1.to_string());
-    // A folder that is somebody's current one cannot be renamed by anybody.
-    command.current_dir(top);
-    let output = command.output().map_err(|error: Error| Failure::from(error))?;
-    let verdict = Verdict::read(&String::from_utf8_lossy(&output.stdout));
-    Ok(match verdict {
-        Verdict::Broken(why) => Verdict::Broken(format!(
-            "{why} {}",
-            String::from_utf8_lossy(&output.stderr).trim().replace('\n', " ")
-        )),
-        verdict => verdict,
-    })
 }
 
 /// A handle to a file outside the roots that any child may inherit.

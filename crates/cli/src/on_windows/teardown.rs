@@ -10,6 +10,7 @@ use codex_sandbox::windows::{Quiet, Session};
 use codex_sandbox_windows::plan::WinPath;
 use codex_sandbox_windows::teardown::{Removed, Scope};
 
+use super::setup;
 use crate::args::{RevokeArgs, StatusArgs, TeardownArgs};
 use crate::failure::Failure;
 
@@ -17,9 +18,27 @@ use crate::failure::Failure;
 pub fn run(args: &TeardownArgs) -> Result<ExitCode, Failure> {
     let scope = match &args.root {
         Some(root) => Scope::Root(real(root)?),
-        None => Scope::All,
+        None => return everything(args),
     };
     undo(&scope, args.dry_run, args.json)
+}
+
+/// The user's grants, and then what the set-up made for all users of this machine.
+fn everything(args: &TeardownArgs) -> Result<ExitCode, Failure> {
+    let session = Session::open().map_err(Error::from)?;
+    let removed = session.teardown(&Scope::All, args.dry_run, &Quiet).map_err(Error::from)?;
+    if !args.json {
+        std::io::stdout().write_all(as_text(&removed, args.dry_run).as_bytes())?;
+    }
+    let (complete, machine) = setup::teardown(args)?;
+    if args.json {
+        let grants: serde_json::Value =
+            serde_json::from_str(&as_json(&removed, args.dry_run)).unwrap_or_default();
+        let mut value = grants;
+        value["machine"] = machine;
+        writeln!(std::io::stdout(), "{value}")?;
+    }
+    Ok(if removed.is_complete() && complete { ExitCode::SUCCESS } else { ExitCode::from(1) })
 }
 
 /// Takes back what runs have granted in one folder.
@@ -91,9 +110,11 @@ pub fn status(args: &StatusArgs) -> Result<ExitCode, Failure> {
     let unfinished = state.unfinished().map_err(fail)?;
     let made = state.made().map_err(fail)?;
     let journal = state.journal().map_err(fail)?;
+    let (machine, about_machine) = setup::status(args.json)?;
     let mut text = String::new();
     if args.json {
         let value = serde_json::json!({
+            "machine": machine,
             "database": state.file().map(|file| file.display().to_string()),
             "notices": session.notices(),
             "roots": sids.iter().filter(|sid| !sid.retired && sid.sid.variant != "marker").map(|sid| serde_json::json!({
@@ -123,6 +144,7 @@ pub fn status(args: &StatusArgs) -> Result<ExitCode, Failure> {
             let _ = writeln!(text, "made        {}", made.path);
         }
         let _ = writeln!(text, "journal     {} ACEs and labels", journal.len());
+        text.push_str(&about_machine);
     }
     std::io::stdout().write_all(text.as_bytes())?;
     Ok(ExitCode::SUCCESS)

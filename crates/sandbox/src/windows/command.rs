@@ -163,8 +163,9 @@ impl<'a> Command<'a> {
             return self.start_unsandboxed(streams);
         }
         let session = &self.sandbox.session;
-        let prepared =
-            session.begin(&self.sandbox.policy, &self.sandbox.cwd, self.sandbox.progress.as_ref())?;
+        let (policy, cwd, progress) =
+            (&self.sandbox.policy, &self.sandbox.cwd, self.sandbox.progress.as_ref());
+        let prepared = session.begin(policy, cwd, self.sandbox.take_fresh(), progress)?;
         match self.launch(&prepared, streams) {
             Ok((running, enforcement, notices)) => {
                 let plan = Box::new(prepared.plan);

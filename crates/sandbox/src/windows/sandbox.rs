@@ -1,17 +1,21 @@
 //! A policy, planned for this machine: what commands are started from.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use codex_sandbox_policy::{Mode, Policy};
 use codex_sandbox_windows::grants::{Progress, Quiet};
-use codex_sandbox_windows::plan::{Facts, WindowsPlan, plan};
+use codex_sandbox_windows::plan::{Facts, WindowsPlan};
+use codex_sandbox_windows::prepare::Planned;
 
 use super::command::Command;
-use super::error::WindowsError;
 use super::session::Session;
 use crate::enforcement::{Enforcement, Require};
 use crate::error::Error;
+
+/// How long a first command may take what was found when the sandbox was built for what is there.
+const FRESH: Duration = Duration::from_secs(1);
 
 /// What would be done: plain data.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,6 +34,8 @@ pub struct Sandbox {
     pub(crate) progress: Arc<dyn Progress + Send>,
     plan: Plan,
     facts: Option<Box<Facts>>,
+    /// When that was looked at; taken by the first command.
+    looked: Mutex<Option<(Instant, i64)>>,
     require: Require,
     notices: Vec<String>,
 }
@@ -99,6 +105,18 @@ impl Sandbox {
         }
     }
 
+    /// What was found when the sandbox was built, for the one command that starts at once.
+    pub(crate) fn take_fresh(&self) -> Option<Planned> {
+        let (looked, state_version) = self.looked.lock().unwrap_or_else(PoisonError::into_inner).take()?;
+        match (&self.plan, &self.facts) {
+            (Plan::Windows(plan), Some(facts)) if looked.elapsed() < FRESH => {
+                let (facts, plan) = (facts.as_ref().clone(), plan.as_ref().clone());
+                Some(Planned { facts, plan, state_version })
+            }
+            _ => None,
+        }
+    }
+
     pub(crate) fn check_strength(&self, enforcement: &Enforcement) -> Result<(), Error> {
         enforcement.meets(self.require)
     }
@@ -134,16 +152,18 @@ impl Builder {
         let cwd = workspace(self.cwd.as_deref())?;
         let session = Arc::new(Session::open()?);
         let mut notices = session.notices().to_vec();
+        let begun = Instant::now();
+        let mut looked = None;
         let (plan, facts) = if self.policy.mode == Mode::DangerFullAccess {
             (Plan::Unsandboxed, None)
         } else {
-            let facts = session.facts(&self.policy, &cwd)?;
-            let plan = plan(&self.policy, &facts).map_err(WindowsError::from)?;
+            let Planned { facts, plan, state_version } = session.look(&self.policy, &cwd)?;
+            looked = Some((begun, state_version));
             notices.extend(plan.notices.iter().cloned());
             (Plan::Windows(Box::new(plan)), Some(Box::new(facts)))
         };
-        let Self { policy, require, progress, .. } = self;
-        let sandbox = Sandbox { policy, cwd, session, progress, plan, facts, require, notices };
+        let (Self { policy, require, progress, .. }, looked) = (self, Mutex::new(looked));
+        let sandbox = Sandbox { policy, cwd, session, progress, plan, facts, looked, require, notices };
         sandbox.check_strength(&sandbox.enforcement())?;
         Ok(sandbox)
     }

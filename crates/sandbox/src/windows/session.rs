@@ -4,11 +4,10 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use codex_sandbox_policy::Policy;
-use codex_sandbox_windows::gather::{Request, gather};
 use codex_sandbox_windows::grants::{self, Frozen, Progress, Quiet};
 use codex_sandbox_windows::host::Host;
-use codex_sandbox_windows::plan::{Facts, WindowsPlan};
-use codex_sandbox_windows::prepare::{Prepared, prepare};
+use codex_sandbox_windows::plan::WindowsPlan;
+use codex_sandbox_windows::prepare::{Planned, Prepared, look, prepare_planned};
 use codex_sandbox_windows::state::State;
 use codex_sandbox_windows::teardown::{Removed, Scope, teardown};
 use codex_sandbox_windows::win32::{WindowsHost, state_folder};
@@ -44,16 +43,16 @@ impl Session {
         &self.state
     }
 
-    /// What is on the machine, for this policy.
+    /// What is on the machine, and what a run would do there.
     ///
     /// # Errors
     /// [`WindowsError`].
-    pub fn facts(&self, policy: &Policy, cwd: &str) -> Result<Facts, WindowsError> {
-        let request = Request { policy, cwd, environment: environment(), rescan: false };
-        Ok(gather(&self.host, &self.state, &request)?)
+    pub(crate) fn look(&self, policy: &Policy, cwd: &str) -> Result<Planned, WindowsError> {
+        Ok(look(policy, cwd, environment(), &self.host, &self.state)?)
     }
 
-    /// Grants what is missing; then a command can be started. [`Self::ended`] belongs to each success.
+    /// Grants what is missing; then a command can be started. [`Self::ended`] belongs to each success. `planned` is what was
+    /// looked at just now, if it was.
     ///
     /// # Errors
     /// [`WindowsError`].
@@ -61,10 +60,13 @@ impl Session {
         &self,
         policy: &Policy,
         cwd: &str,
+        planned: Option<Planned>,
         progress: &dyn Progress,
     ) -> Result<Prepared, WindowsError> {
         self.running.fetch_add(1, Ordering::SeqCst);
-        let prepared = prepare(policy, cwd, environment(), &self.host, &self.state, progress);
+        let planned = planned.map_or_else(|| look(policy, cwd, environment(), &self.host, &self.state), Ok);
+        let prepared =
+            planned.and_then(|planned| prepare_planned(policy, planned, &self.host, &self.state, progress));
         prepared.map_err(|error| {
             self.one_less();
             error.into()

@@ -19,6 +19,9 @@ pub const ATTEMPTS: &[Attempt] = &[
     attempt("read-outside", "read a file of the user's outside the roots", Done, |scene| {
         fs::read(scene.outside().join("file.txt")).map(drop)
     }),
+    attempt("edits", "ten kinds of edits outside the roots, whichever gets through", Denied, |scene| {
+        super::edits::edit(&scene.edited())
+    }),
     attempt("create-outside", "create a file outside the roots", Denied, |scene| {
         fs::write(scene.outside().join("new.txt"), "x")
     }),

@@ -1,4 +1,4 @@
-//! Attempts by way of processes, handles, objects and the registry.
+//! Attempts by way of processes and handles.
 
 use std::fs::File;
 use std::io::{self, Read, Write};
@@ -47,16 +47,6 @@ pub const ATTEMPTS: &[Attempt] = &[
         /// CREATE_BREAKAWAY_FROM_JOB
         const BREAKAWAY: u32 = 0x0100_0000;
         again("read-outside", scene)?.creation_flags(BREAKAWAY).output().map(drop)
-    }),
-    attempt("launcher-memory", "open the launcher to write its memory", Denied, |_| {
-        probe::open_parent_for_writing()
-    }),
-    attempt("registry", r"make a key in HKCU\Software", Denied, |_| probe::make_registry_key()),
-    attempt("own-objects", "open the own process, thread and token for writing", Done, |_| {
-        probe::open_own_objects()
-    }),
-    attempt("named-event", "make a named event and open it again for writing", Done, |_| {
-        probe::reopen_named_event()
     }),
     attempt("child-output", "read a child's output through pipes with default security", Done, |scene| {
         pass_on("read-outside", scene)

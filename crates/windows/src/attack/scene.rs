@@ -33,6 +33,8 @@ impl Scene {
         fs::create_dir_all(scene.outside().join("full"))?;
         fs::write(scene.outside().join("full").join("file.txt"), "outside")?;
         fs::write(scene.outside().join("file.txt"), "outside")?;
+        super::edits::set_out(&scene.edited())?;
+        scene.leave_open()?;
         Ok(scene)
     }
 
@@ -44,6 +46,11 @@ impl Scene {
     /// The workspace.
     pub fn work(&self) -> PathBuf {
         self.top.join("work")
+    }
+
+    /// What is not the command's either, for [`super::edits`].
+    pub(super) fn edited(&self) -> PathBuf {
+        self.top.join("edits")
     }
 
     /// What is not the command's.

@@ -50,6 +50,19 @@ impl<'a, H: Host> Nodes<'a, H> {
         self.nodes.get(path)?.as_ref()?.1.clone()
     }
 
+    /// Folders that were added, and whose descriptors are like this.
+    pub(super) fn described_folders(
+        &self,
+        is_wanted: impl Fn(&WinPath, &nt_security::SecurityDescriptor) -> bool,
+    ) -> Vec<WinPath> {
+        let known = self.nodes.iter().filter_map(|(path, node)| Some((path, node.as_ref()?)));
+        let folders = known.filter(|(_, (node, _))| node.kind == NodeKind::Folder);
+        let wanted = folders.filter(|(path, (_, identity))| {
+            identity.as_ref().is_some_and(|(_, descriptor)| is_wanted(path, descriptor))
+        });
+        wanted.map(|(path, _)| path.clone()).collect()
+    }
+
     /// What a folder holds; nothing if it cannot be listed.
     pub(super) fn list(&self, folder: &WinPath) -> Vec<Entry> {
         let opened = self.open(folder, AccessMask::FILE_LIST_DIRECTORY);

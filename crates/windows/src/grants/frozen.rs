@@ -79,6 +79,7 @@ pub fn end_of_run<H: Host>(
     let applied = apply(&freezing, host, state, progress)?;
     if state.require_durable().is_ok() {
         state.learn(&born)?;
+        let _older = state.back_up();
     }
     let is_frozen = |path: &WinPath| {
         !applied.cancelled && !applied.refused.iter().any(|refused| refused.path == path.as_str())

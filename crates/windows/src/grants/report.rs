@@ -25,6 +25,9 @@ pub struct Counts {
 pub trait Progress: Sync {
     /// `Break` ends the walk in a state from which the next run goes on.
     fn step(&self, counts: &Counts) -> ControlFlow<()>;
+
+    /// Another process changes descriptors, and this one waits for its end.
+    fn waiting(&self) {}
 }
 
 /// Nobody listens.

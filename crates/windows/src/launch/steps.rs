@@ -4,8 +4,44 @@ use nt_security::{Ace, Acl, AclField, Control, LabelPolicy, SecurityDescriptor, 
 
 use super::{LaunchError, Prepared};
 use crate::plan::WindowsPlan;
-use crate::plan::data::{DesktopPlan, JobPlan, Stub, TokenRecipe};
+use crate::plan::data::{DesktopPlan, JobPlan, RestrictingKind, Stub, Tier, TokenRecipe};
 use crate::plan::facts::NodeKind;
+use crate::plan::launch::RUNNER_LOGON;
+
+/// What the steps need of a plan, as data of its own: in the elevated tier the runner gets it over its pipe.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Recipe {
+    /// Flags, privileges and level of the token.
+    pub token: TokenRecipe,
+    /// Its restricting SIDs, without those of roots that turned out not to be grantable. In the elevated tier [`RUNNER_LOGON`]
+    /// stands for the logon SID of the runner, which puts its own there.
+    pub restricting: Vec<Sid>,
+    /// TokenDefaultDacl.
+    pub default_dacl: Acl,
+    /// The job object.
+    pub job: JobPlan,
+    /// The desktop.
+    pub desktop: DesktopPlan,
+    /// The SID of this run alone.
+    pub run: Sid,
+}
+
+impl Recipe {
+    /// From a plan. `without` are the write SIDs of roots that turned out not to be grantable.
+    ///
+    /// # Errors
+    /// [`LaunchError::WrongToken`]: a restricting SID is not known.
+    pub fn new(plan: &WindowsPlan, without: &[Sid]) -> Result<Self, LaunchError> {
+        Ok(Self {
+            token: plan.token.clone(),
+            restricting: restricting(plan, without)?,
+            default_dacl: Acl::new(plan.default_dacl.iter().map(|ace| ace.ace(NodeKind::File)).collect()),
+            job: plan.job.clone(),
+            desktop: plan.desktop.clone(),
+            run: plan.run_sid.0,
+        })
+    }
+}
 
 /// Who may do what with the command's process, thread and token: as descriptors want it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -131,18 +167,35 @@ pub fn start<L: Launch>(
     command: &Prepared,
     stdio: L::Stdio,
 ) -> Result<Started<L>, LaunchError> {
-    for stub in &plan.stubs {
-        launch.write_stub(stub)?;
-    }
-    let recipe = &plan.token;
-    let restricting = restricting(recipe, without)?;
-    let security = security(plan);
-    let token = launch.restrict(recipe, &restricting)?;
+    write_stubs(launch, plan)?;
+    begin(launch, &Recipe::new(plan, without)?, command, stdio)
+}
+
+/// Writes the programs that fail with a message: part of [`start`].
+///
+/// # Errors
+/// The system's.
+pub fn write_stubs<L: Launch>(launch: &L, plan: &WindowsPlan) -> Result<(), LaunchError> {
+    plan.stubs.iter().try_for_each(|stub| launch.write_stub(stub))
+}
+
+/// Starts a command by a recipe.
+///
+/// # Errors
+/// [`LaunchError`]: then nothing of the command runs.
+pub fn begin<L: Launch>(
+    launch: &L,
+    recipe: &Recipe,
+    command: &Prepared,
+    stdio: L::Stdio,
+) -> Result<Started<L>, LaunchError> {
+    let security = ObjectSecurity { dacl: recipe.default_dacl.clone(), level: recipe.token.integrity };
+    let token = launch.restrict(&recipe.token, &recipe.restricting)?;
     launch.set_default_dacl(&token, &security.dacl)?;
-    launch.set_integrity(&token, recipe.integrity)?;
-    launch.check_token(&token, recipe, &restricting)?;
-    let job = launch.make_job(&plan.job)?;
-    let desktop = launch.make_desktop(&plan.desktop, &plan.run_sid.0)?;
+    launch.set_integrity(&token, recipe.token.integrity)?;
+    launch.check_token(&token, &recipe.token, &recipe.restricting)?;
+    let job = launch.make_job(&recipe.job)?;
+    let desktop = launch.make_desktop(&recipe.desktop, &recipe.run)?;
     let surroundings = (&job, desktop.as_ref());
     let mut process = launch.create_process(&token, surroundings, &security, stdio, command)?;
     launch.resume(&mut process)?;
@@ -150,22 +203,21 @@ pub fn start<L: Launch>(
 }
 
 /// A SID that is not known would be missing from the token's list, and an empty list is no list.
-fn restricting(recipe: &TokenRecipe, without: &[Sid]) -> Result<Vec<Sid>, LaunchError> {
+fn restricting(plan: &WindowsPlan, without: &[Sid]) -> Result<Vec<Sid>, LaunchError> {
     let mut sids = Vec::new();
-    for entry in &recipe.restricting {
-        let Some(sid) = entry.sid else {
-            return Err(LaunchError::WrongToken { what: format!("has no {} SID", entry.kind.name()) });
+    for entry in &plan.token.restricting {
+        let sid = match (entry.sid, entry.kind, plan.tier) {
+            (Some(sid), ..) => sid.0,
+            (None, RestrictingKind::Logon, Tier::Elevated) => RUNNER_LOGON,
+            (None, kind, _) => {
+                return Err(LaunchError::WrongToken { what: format!("has no {} SID", kind.name()) });
+            }
         };
-        if !without.contains(&sid.0) && !sids.contains(&sid.0) {
-            sids.push(sid.0);
+        if !without.contains(&sid) && !sids.contains(&sid) {
+            sids.push(sid);
         }
     }
     Ok(sids)
-}
-
-fn security(plan: &WindowsPlan) -> ObjectSecurity {
-    let aces = plan.default_dacl.iter().map(|ace| ace.ace(NodeKind::File)).collect();
-    ObjectSecurity { dacl: Acl::new(aces), level: plan.token.integrity }
 }
 
 #[cfg(test)]
@@ -299,8 +351,8 @@ mod tests {
     fn roots_that_cannot_be_granted_are_not_in_the_token() {
         let plan = plan();
         let gone = plan.write_sids[0].sid.0;
-        let with = restricting(&plan.token, &[]).expect("all are known");
-        let without = restricting(&plan.token, &[gone]).expect("all are known");
+        let with = restricting(&plan, &[]).expect("all are known");
+        let without = restricting(&plan, &[gone]).expect("all are known");
         assert!(with.contains(&gone) && !without.contains(&gone));
         assert_eq!(with.len(), without.len() + 1);
     }

@@ -47,7 +47,7 @@ pub fn network(policy: &Policy, host: &HostPolicy, tier: Tier, facts: &Facts) ->
 }
 
 /// LocalUserAuthorizedList takes a descriptor that grants the match right (`CC`) to the account.
-fn firewall(policy: &Policy, offline: &Sid) -> Vec<FirewallRule> {
+pub(crate) fn firewall(policy: &Policy, offline: &Sid) -> Vec<FirewallRule> {
     vec![FirewallRule {
         name: format!("{} offline: block outbound", policy.windows_account_prefix),
         direction: "out".to_owned(),
@@ -58,7 +58,7 @@ fn firewall(policy: &Policy, offline: &Sid) -> Vec<FirewallRule> {
 }
 
 /// Windows Firewall does not look at loopback; these filters do (windows-facts §14).
-fn wfp(policy: &Policy, offline: &Sid) -> WfpPlan {
+pub(crate) fn wfp(policy: &Policy, offline: &Sid) -> WfpPlan {
     let user = WfpCondition::User { sddl: format!("O:LSD:(A;;CC;;;{offline})") };
     let name =
         |what: &str, layer: &str| format!("{} offline: {what} ({layer})", policy.windows_account_prefix);

@@ -43,7 +43,7 @@ impl State {
     /// [`StateError`].
     pub fn begin_run(&self, own: ProcessId, needs: &[WinPath]) -> Result<(), StateError> {
         let needs = serde_json::to_string(needs).unwrap_or_else(|_| "[]".to_owned());
-        self.write("note a run in", |connection| {
+        self.write_for_now("note a run in", |connection| {
             let insert = "INSERT INTO active (pid, created, needs) VALUES (?1, ?2, ?3)";
             connection.execute(insert, params![own.pid, own.created.cast_signed(), needs])?;
             Ok(())
@@ -55,7 +55,7 @@ impl State {
     /// # Errors
     /// [`StateError`].
     pub fn end_run(&self, own: ProcessId) -> Result<(), StateError> {
-        self.write("note a run in", |connection| {
+        self.write_for_now("note a run in", |connection| {
             let delete = "DELETE FROM active WHERE pid = ?1 AND created = ?2";
             connection.execute(delete, params![own.pid, own.created.cast_signed()])?;
             Ok(())

@@ -34,6 +34,18 @@ impl StateError {
         Self { code, stage, path: path.display().to_string(), reason: source.to_string(), remedy }
     }
 
+    pub(super) fn ended(stage: &'static str, file: Option<&Path>) -> Self {
+        let path = file.map_or_else(|| "memory".to_owned(), |file| file.display().to_string());
+        let reason = "this process is taken to have ended".to_owned();
+        Self { code: "state-unusable", stage, path, reason, remedy: "run the command again" }
+    }
+
+    pub(super) fn busy(stage: &'static str, path: &Path) -> Self {
+        let reason = "another process holds it".to_owned();
+        let remedy = "wait for the other codex-sandbox, or end it";
+        Self { code: "state-busy", stage, path: path.display().to_string(), reason, remedy }
+    }
+
     /// A stable word: `state-busy`, `state-disk-full`, `state-read-only`, `state-damaged`, `state-unusable`.
     pub fn code(&self) -> &'static str {
         self.code
@@ -62,7 +74,7 @@ fn sort(source: &rusqlite::Error) -> (&'static str, &'static str) {
         ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase | ErrorCode::TypeMismatch => {
             ("state-damaged", "run the command again: the file is set aside and begun anew")
         }
-        ErrorCode::SystemIoFailure => ("state-unusable", "check the volume of the state folder"),
+        ErrorCode::SystemIoFailure => ("state-unusable", "check the volume of the state folder: it may be full, or damaged"),
         _ => usual,
     }
 }

@@ -4,9 +4,10 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, OptionalExtension};
 
-use super::{BUSY, FILE_NAME, SCHEMA, SCHEMA_VERSION, State, StateError, lock};
+use super::{BUSY, FILE_NAME, SCHEMA, SCHEMA_VERSION, State, StateError, copy, lock};
 
 /// Files up to this size are checked page by page when they are opened.
 const SMALL: u64 = 4 << 20;
@@ -40,23 +41,32 @@ fn open_durable(folder: &Path, file: &Path, notices: &mut Vec<String>) -> Result
     let lock = folder.join(LOCK);
     let guard = File::options().create(true).truncate(false).write(true).open(&lock);
     let guard = guard.map_err(|error| StateError::io("lock", &lock, &error))?;
-    guard.lock().map_err(|error| StateError::io("lock", &lock, &error))?;
+    lock::wait(&guard, &lock, Some(BUSY), &|| {})?;
+    let lost = fs::metadata(file).map_or(true, |data| data.len() == 0);
+    if lost && copy::is_there(file) {
+        return rebuild(file, "it was lost", notices);
+    }
     match open_checked(file) {
-        Err(error) if error.is_damage() => {
-            let aside = set_aside(file).map_err(|error| StateError::io("set aside", file, &error))?;
-            let aside = aside.display();
-            notices
-                .push(format!("{error}; set aside as {aside}, and begun anew from what is on the machine"));
-            let connection = open_checked(file)?;
-            let mark = "INSERT OR REPLACE INTO meta VALUES ('rebuilt', '1')";
-            connection.execute(mark, []).map_err(|error| StateError::new("mark", Some(file), &error))?;
-            Ok(connection)
-        }
+        Err(error) if error.is_damage() => rebuild(file, &error.to_string(), notices),
         result => result,
     }
 }
 
-fn open_checked(file: &Path) -> Result<Connection, StateError> {
+/// Sets aside what is there, and goes on with the copy, or without anything.
+fn rebuild(file: &Path, why: &str, notices: &mut Vec<String>) -> Result<Connection, StateError> {
+    let aside = set_aside(file).map_err(|error| StateError::io("set aside", file, &error))?;
+    let (connection, from) = match copy::restore(file) {
+        Some(connection) => (connection, "what it knew is taken from its copy"),
+        None => (open_checked(file)?, "begun anew from what is on the machine"),
+    };
+    let aside = aside.map_or_else(String::new, |aside| format!("set aside as {}, and ", aside.display()));
+    notices.push(format!("the state database {}: {why}; {aside}{from}", file.display()));
+    let mark = "INSERT OR REPLACE INTO meta VALUES ('rebuilt', '1')";
+    connection.execute(mark, []).map_err(|error| StateError::new("mark", Some(file), &error))?;
+    Ok(connection)
+}
+
+pub(super) fn open_checked(file: &Path) -> Result<Connection, StateError> {
     let error = |source: rusqlite::Error| StateError::new("open", Some(file), &source);
     let was_there = fs::metadata(file).ok().map(|data| data.len());
     let connection = Connection::open(file).map_err(error)?;
@@ -76,6 +86,8 @@ fn open_checked(file: &Path) -> Result<Connection, StateError> {
 
 fn configure(connection: &Connection) -> rusqlite::Result<()> {
     connection.busy_timeout(BUSY)?;
+    // Moving the log into the file waits for the disk: that is done after changes, and not by each process that ends.
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
     connection.pragma_update(None, "journal_mode", "wal")?;
     // Journal before effect holds only if the journal survives a power failure that the effect survives.
     connection.pragma_update(None, "synchronous", "full")
@@ -94,6 +106,11 @@ fn version(connection: &Connection) -> rusqlite::Result<Option<i64>> {
 fn check(connection: &Connection) -> rusqlite::Result<()> {
     let said: String = connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
     if said == "ok" { Ok(()) } else { Err(rusqlite::Error::InvalidQuery) }
+}
+
+/// Whether it is a state of this version, page by page.
+pub(super) fn is_sound(connection: &Connection) -> bool {
+    version(connection) == Ok(Some(SCHEMA_VERSION)) && check(connection).is_ok()
 }
 
 pub(super) fn make_tables(connection: &Connection, was_there: bool) -> rusqlite::Result<()> {
@@ -120,7 +137,7 @@ pub(super) fn remove(file: &Path) -> std::io::Result<()> {
         LOCK.to_owned(),
         lock::NAME.to_owned(),
     ];
-    for name in names {
+    for name in names.into_iter().chain(copy::NAMES.map(str::to_owned)) {
         match fs::remove_file(folder.join(name)) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
             _ => {}
@@ -132,8 +149,8 @@ pub(super) fn remove(file: &Path) -> std::io::Result<()> {
     }
 }
 
-/// Moves a damaged file and its companions away, under a name of the time.
-fn set_aside(file: &Path) -> std::io::Result<PathBuf> {
+/// Moves a damaged file and its companions away, under a name of the time; `None` if there is no file.
+fn set_aside(file: &Path) -> std::io::Result<Option<PathBuf>> {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis());
     let with = |base: &Path, end: &str| {
         let mut name = base.as_os_str().to_owned();
@@ -141,14 +158,17 @@ fn set_aside(file: &Path) -> std::io::Result<PathBuf> {
         PathBuf::from(name)
     };
     let aside = with(file, &format!(".damaged-{now}"));
-    fs::rename(file, &aside)?;
+    let moved = match fs::rename(file, &aside) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
+        result => Some(result.map(|()| aside.clone())?),
+    };
     for end in ["-wal", "-shm"] {
         match fs::rename(with(file, end), with(&aside, end)) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
             _ => {}
         }
     }
-    Ok(aside)
+    Ok(moved)
 }
 
 /// What a file says that we may read and not write, copied to memory.

@@ -17,11 +17,13 @@ use windows_sys::Win32::System::Threading::{
 use super::error::Win32Error;
 use super::files::host_error;
 use super::handle::own;
+use super::machine::WindowsMachine;
 use super::wide::{self, WideString};
 use super::{token_facts, volumes};
 use crate::host::{Described, HostResult, ProcessId};
 use crate::plan::facts::{Folders, Joined, Machine, Setup};
 use crate::plan::path::WinPath;
+use crate::setup::{MachineFolder, ready};
 
 /// VER_NT_DOMAIN_CONTROLLER
 const DOMAIN_CONTROLLER: u8 = 2;
@@ -30,16 +32,23 @@ const DISABLED: u32 = 4;
 
 pub(super) fn describe() -> HostResult<Described> {
     let failed = |error: Win32Error| host_error("describe", "this machine", &error);
+    let folders = folders().map_err(failed)?;
     Ok(Described {
         machine: machine(),
         user: token_facts::user(variable("USERNAME").unwrap_or_default()).map_err(failed)?,
-        folders: folders().map_err(failed)?,
         volumes: volumes::volumes(),
-        // What the set-up of the elevated tier makes is asked for by that set-up.
+        // Names that somebody else may have are looked at by the set-up.
         accounts: Vec::new(),
         firewall_rules: Vec::new(),
-        setup: Setup::default(),
+        setup: setup(&folders),
+        folders,
     })
+}
+
+/// The elevated tier, as far as this user was set up for it.
+fn setup(folders: &Folders) -> Setup {
+    let folder = MachineFolder(folders.machine_state.clone());
+    ready::facts(&WindowsMachine, &folder)
 }
 
 fn variable(name: &str) -> Option<String> {

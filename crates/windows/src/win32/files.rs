@@ -1,9 +1,10 @@
 //! Files and folders by handle, with the system's own calls: opened relative to a folder's handle, links opened as themselves,
 //! and with no right that was not asked for.
 
+use std::collections::BTreeMap;
 use std::io::Read;
 use std::os::windows::io::{AsRawHandle, FromRawHandle, OwnedHandle};
-use std::sync::OnceLock;
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 use nt_security::AccessMask;
 use windows_sys::Wdk::Foundation::OBJECT_ATTRIBUTES;
@@ -11,15 +12,17 @@ use windows_sys::Wdk::Storage::FileSystem::{
     FILE_CREATE, FILE_DIRECTORY_FILE, FILE_INFORMATION_CLASS, FILE_NON_DIRECTORY_FILE, FILE_OPEN,
     FILE_OPEN_REPARSE_POINT, FILE_STANDARD_INFORMATION, FILE_STAT_INFORMATION, FILE_SYNCHRONOUS_IO_NONALERT,
     FileAttributeTagInformation, FileDispositionInformation, FileDispositionInformationEx,
-    FileFsVolumeInformation, FileInternalInformation, FileStandardInformation, FileStatInformation,
-    NtCreateFile, NtQueryInformationFile, NtQueryVolumeInformationFile, NtSetInformationFile,
+    FileFsVolumeInformation, FileIdInformation, FileInternalInformation, FileStandardInformation,
+    FileStatInformation, NtCreateFile, NtQueryInformationFile, NtQueryVolumeInformationFile,
+    NtSetInformationFile,
 };
 use windows_sys::Win32::Foundation::{
     HANDLE, OBJ_CASE_INSENSITIVE, STATUS_BUFFER_OVERFLOW, STATUS_DELETE_PENDING, UNICODE_STRING,
 };
 use windows_sys::Win32::Storage::FileSystem::{
-    FILE_ATTRIBUTE_DIRECTORY, FILE_ATTRIBUTE_NORMAL, FILE_ATTRIBUTE_TAG_INFO, FILE_NAME_NORMALIZED,
-    FILE_NAME_OPENED, FILE_SHARE_DELETE, FILE_SHARE_READ, FILE_SHARE_WRITE, GetFinalPathNameByHandleW,
+    FILE_ATTRIBUTE_DIRECTORY, FILE_ATTRIBUTE_NORMAL, FILE_ATTRIBUTE_TAG_INFO, FILE_ID_INFO,
+    FILE_NAME_NORMALIZED, FILE_NAME_OPENED, FILE_SHARE_DELETE, FILE_SHARE_READ, FILE_SHARE_WRITE,
+    GetFinalPathNameByHandleW,
 };
 use windows_sys::Win32::System::IO::IO_STATUS_BLOCK;
 
@@ -49,7 +52,8 @@ impl FileHandle {
         if let Some(known) = self.volume.get() {
             return Ok(*known);
         }
-        let serial = volume_serial(self)?;
+        // Some volumes answer only the newer question, and that as well as they can.
+        let serial = volume_serial(self).or_else(|error| volume_by_id(self).map_err(|_| error))?;
         Ok(*self.volume.get_or_init(|| serial))
     }
 
@@ -77,6 +81,10 @@ pub(super) fn open(path: &WinPath, rights: AccessMask) -> HostResult<FileHandle>
     let handle = open_with(None, &name, path.as_str(), rights)?;
     let found = final_path(&handle)?;
     if is_same_place(path, &found) {
+        // No link lies on the way, so it is on the drive's own volume.
+        if let Some(serial) = drive_serial(path.drive(), &handle) {
+            let _known_already = handle.volume.set(serial);
+        }
         return Ok(handle);
     }
     Err(HostError::new(HostErrorKind::Redirected, "open", path).at(path))
@@ -233,6 +241,18 @@ fn final_text(handle: &FileHandle, flags: u32) -> Result<String, Win32Error> {
     }
 }
 
+/// The serial number of a drive's volume, which is asked for once in a process: some systems take long to answer.
+fn drive_serial(drive: char, handle: &FileHandle) -> Option<u32> {
+    static KNOWN: Mutex<BTreeMap<char, u32>> = Mutex::new(BTreeMap::new());
+    let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(serial) = known.get(&drive) {
+        return Some(*serial);
+    }
+    let serial = handle.volume().ok()?;
+    known.insert(drive, serial);
+    Some(serial)
+}
+
 /// Whether an object is where its path said, an 8.3 alias taken for what it stands for.
 fn is_same_place(path: &WinPath, found: &WinPath) -> bool {
     if path == found {
@@ -313,6 +333,12 @@ fn volume_serial(handle: &FileHandle) -> Result<u32, Win32Error> {
         return Err(Win32Error::of_status("NtQueryVolumeInformationFile", status));
     }
     Ok((buffer[1] & 0xFFFF_FFFF) as u32)
+}
+
+/// The low half of FILE_ID_INFO.VolumeSerialNumber, which is the serial number of [`volume_serial`] where there is one.
+fn volume_by_id(handle: &FileHandle) -> Result<u32, Win32Error> {
+    let id: FILE_ID_INFO = query(handle, FileIdInformation)?;
+    Ok((id.VolumeSerialNumber & 0xFFFF_FFFF) as u32)
 }
 
 pub(super) fn create(folder: &FileHandle, name: &str, kind: NodeKind) -> HostResult<FileHandle> {

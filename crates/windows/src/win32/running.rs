@@ -4,7 +4,8 @@ use std::time::{Duration, Instant};
 
 use super::error::Win32Error;
 use super::launch::{Machine, Stream};
-use crate::launch::{LaunchError, Prepared, Started, start};
+use crate::launch::steps::{Recipe, begin, write_stubs};
+use crate::launch::{LaunchError, Prepared, Started};
 use crate::plan::WindowsPlan;
 
 /// Exit code of what is killed: what TerminateProcess callers use by custom.
@@ -12,14 +13,7 @@ const KILLED: u32 = 1;
 /// A killed process is gone within milliseconds, unless a driver holds it.
 const GOING: Duration = Duration::from_secs(10);
 
-/// How a command ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Ended {
-    /// With this exit code.
-    Code(u32),
-    /// The time limit was over.
-    TimedOut,
-}
+pub use crate::runner::Ended;
 
 /// A command that runs. Dropping it kills the whole tree.
 #[derive(Debug)]
@@ -39,9 +33,18 @@ impl Running {
         command: &Prepared,
         stdio: [Stream; 3],
     ) -> Result<Self, LaunchError> {
-        let started = start(&Machine, plan, without, command, stdio)?;
-        let deadline =
-            plan.job.wall_clock_ms.and_then(|time| Instant::now().checked_add(Duration::from_millis(time)));
+        write_stubs(&Machine, plan)?;
+        Self::begin(&Recipe::new(plan, without)?, command, stdio)
+    }
+
+    /// Starts a command by a recipe.
+    ///
+    /// # Errors
+    /// [`LaunchError`]: then nothing of it runs.
+    pub fn begin(recipe: &Recipe, command: &Prepared, stdio: [Stream; 3]) -> Result<Self, LaunchError> {
+        let started = begin(&Machine, recipe, command, stdio)?;
+        let limit = recipe.job.wall_clock_ms.map(Duration::from_millis);
+        let deadline = limit.and_then(|time| Instant::now().checked_add(time));
         Ok(Self { started, deadline })
     }
 
@@ -88,6 +91,13 @@ impl Running {
     /// Kills the whole tree.
     pub fn kill(&self) {
         self.started.job.kill(KILLED);
+    }
+
+    /// Ends the whole tree as Ctrl-C does where no process has a handler of its own.
+    pub fn interrupt(&self) {
+        /// STATUS_CONTROL_C_EXIT
+        const CONTROL_C: u32 = 0xC000_013A;
+        self.started.job.kill(CONTROL_C);
     }
 }
 

@@ -10,6 +10,7 @@ use codex_sandbox_windows::plan::{WinPath, WindowsPlan, plan};
 use codex_sandbox_windows::prove::{Proof, Row, prove};
 
 pub mod generate;
+pub mod machine;
 pub mod schema;
 
 /// The described hosts of docs/examples.
