@@ -351,3 +351,23 @@ fn danger_full_access_says_that_there_is_no_sandbox() {
         assert!(std::path::Path::new(target).exists());
     });
 }
+
+/// glibc's pthread_setname_np writes this file.
+#[test]
+fn a_thread_names_another() {
+    if !have(&["python3"]) {
+        return;
+    }
+    let script = "import threading\n\
+        stop = threading.Event(); other = threading.Thread(target=stop.wait); other.start()\n\
+        try:\n    \
+            path = '/proc/self/task/%d/comm' % other.native_id\n    \
+            open(path, 'w').write('worker'); print(open(path).read().strip())\n\
+        finally: stop.set()\n";
+    each_user(|user| {
+        let place = Place::new(user);
+        place.write("name.py", script);
+        assert_eq!(place.outside(["python3", "name.py"]).output().out(), "worker", "it works outside");
+        place.run(["python3", "name.py"]).expect_code(0).expect_out("worker");
+    });
+}

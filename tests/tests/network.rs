@@ -220,3 +220,27 @@ fn standard_streams_that_lead_to_the_network_are_refused() {
         assert!(receiver.recv(&mut [0; 16]).is_ok(), "with the network it arrives");
     });
 }
+
+/// A program reads back the address that it bound, and hands it to others.
+#[test]
+fn a_unix_socket_has_the_name_that_it_was_given() {
+    if !have(&["python3"]) {
+        return;
+    }
+    let script = "import os, socket\n\
+        os.makedirs('sub/deep', exist_ok=True); os.path.lexists('link') or os.symlink('sub', 'link')\n\
+        names = ['a', './b', 'sub/c', 'sub//d', 'sub/../e', 'link/f', os.path.abspath('sub/g'), 'sub/deep/' + 'h' * 95]\n\
+        for name in names:\n    \
+            s = socket.socket(socket.AF_UNIX); s.bind(name); s.listen(); assert s.getsockname() == name, s.getsockname()\n    \
+            c = socket.socket(socket.AF_UNIX); c.connect(name); assert c.getpeername() == name; os.unlink(name)\n\
+        for number in range(1300):\n    \
+            s = socket.socket(socket.AF_UNIX); s.bind('many%d' % number); s.close()\n\
+        print('all')\n";
+    each_user(|user| {
+        let place = Place::new(user);
+        place.write("names.py", script);
+        assert_eq!(place.outside(["python3", "names.py"]).output().out(), "all", "it works outside");
+        place.prepare("rm many*");
+        place.run(["python3", "names.py"]).expect_code(0).expect_out("all");
+    });
+}

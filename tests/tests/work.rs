@@ -220,6 +220,45 @@ fn npm_installs_a_tarball_and_node_talks_to_children() {
              cat.stdin.end('y'.repeat(1e6)) }\n",
         );
         place.run(["node", "children.js"]).expect_code(0).expect_out("0 1000000 1000000 3");
+        // A cache that npm has filled outside is read, and what it writes there stays inside.
+        let cache = place.home().join(".npm/_cacache");
+        place
+            .prepare("mkdir -p ~/.npm/_cacache && echo kept > ~/.npm/_cacache/marker && rm -rf node_modules");
+        place.run(["npm", "install", "--offline", "--no-audit", "--no-fund", "./dep.tgz"]).expect_code(0);
+        place.sh("cat ~/.npm/_cacache/marker").expect_out("kept");
+        assert_eq!(place.list(&cache), [PathBuf::from("marker")], "the user's cache is as it was");
+    });
+}
+
+/// Go, ccache and uv stop at a cache that they cannot write; theirs is private.
+#[test]
+fn programs_whose_cache_is_elsewhere_get_a_private_one() {
+    each_user(|user| {
+        let place = Place::new(user);
+        for name in ["GOCACHE", "CCACHE_DIR", "UV_CACHE_DIR"] {
+            let script = format!("mkdir -p \"${name}\" && echo x > \"${name}/file\" && echo made");
+            place.sh(&script).expect_code(0).expect_out("made");
+            let own = place.sandboxed(["sh", "-c", &format!("echo \"${name}\"")]).env(name, "/own").output();
+            assert_eq!(own.out().trim(), "/own", "the caller's own is left alone");
+        }
+        if have(&["go"]) {
+            place.write("go.mod", "module example.com/m\n\ngo 1.18\n");
+            place.write("m.go", "package main\n\nfunc main() { println(\"built\") }\n");
+            place.run(["go", "build", "-o", "m", "."]).expect_code(0);
+            place.run(["./m"]).expect_code(0).expect_err(&["built"]);
+        }
+    });
+}
+
+#[test]
+fn a_name_that_may_not_be_made_is_explained() {
+    each_user(|user| {
+        let place = Place::new(user);
+        if have(&["git"]) {
+            let output = place.run(["git", "init", "sub"]);
+            assert_ne!(output.code(), Some(0));
+            output.expect_err(&["sub/.git: not made", "protected name"]);
+        }
     });
 }
 

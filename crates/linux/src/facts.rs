@@ -77,6 +77,10 @@ pub struct View {
     pub deny_read: Vec<(PathBuf, bool)>,
     /// /tmp and /var/tmp, those that are folders of their own, with whether anything is in them.
     pub temp_dirs: Vec<(PathBuf, bool)>,
+    /// Folders of the user's in which a program keeps what it has fetched, and without which it does not work offline, but
+    /// which it stops at when it cannot write there.
+    #[serde(default)]
+    pub caches: Vec<PathBuf>,
     /// What the folder that holds the overlays is called: one that is there already, or a new name that nobody can guess.
     pub overlay_name: String,
     /// Whether the folder that will hold the overlays can (its file system is local and takes extended attributes).

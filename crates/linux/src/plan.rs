@@ -212,6 +212,7 @@ pub fn plan(policy: &Resolved, facts: &Facts, view: &View) -> Result<LinuxPlan, 
     let gaps = gaps(policy, facts, backend);
     let private_dirs = private_dirs(policy, &overlays);
     let environment = environment(policy, &overlays);
+    let defaults = defaults(policy, &environment, &overlays);
     // A private /tmp serves as TMPDIR too. A folder that exists outside could be led to by a link from a root.
     let mut resolved = policy.clone();
     if has_private_tmp(&overlays) {
@@ -234,7 +235,7 @@ pub fn plan(policy: &Resolved, facts: &Facts, view: &View) -> Result<LinuxPlan, 
         private: private(native, &overlays),
         mounts: if native { mounts(policy, view, overlays, hidden) } else { Vec::new() },
         landlock_abi: facts.landlock_abi,
-        defaults: defaults(policy, &environment),
+        defaults,
         environment,
         limits: limits(policy, facts),
         policy: policy.clone(),
@@ -279,18 +280,29 @@ fn overlays(policy: &Resolved, view: &View) -> Vec<Mount> {
     };
     let base = folder.join(&view.overlay_name);
     let open = |at: &Path| policy.roots.iter().any(|root| at.starts_with(&root.path));
-    let dirs = view.temp_dirs.iter().map(|(at, _)| at).filter(|at| !open(at));
-    dirs.map(|at| {
-        let own =
-            base.join(at.strip_prefix("/").unwrap_or(at).as_os_str().to_string_lossy().replace('/', "-"));
-        // Overlayfs refuses an upper folder inside its own lower folder.
-        if view.overlay_possible && !base.starts_with(at) {
-            Mount::Overlay { at: at.clone(), upper: own.join("upper"), work: own.join("work") }
+    let own = |at: &Path| {
+        base.join(at.strip_prefix("/").unwrap_or(at).as_os_str().to_string_lossy().replace('/', "-"))
+    };
+    let overlay = |at: &Path| Mount::Overlay {
+        at: at.into(),
+        upper: own(at).join("upper"),
+        work: own(at).join("work"),
+    };
+    // Overlayfs refuses an upper folder inside its own lower folder.
+    let possible = |at: &Path| view.overlay_possible && !base.starts_with(at);
+    let temp = view.temp_dirs.iter().map(|(at, _)| at).filter(|at| !open(at)).map(|at| {
+        if possible(at) {
+            overlay(at)
         } else {
-            Mount::Replace { at: at.clone(), with: own.join("upper") }
+            Mount::Replace { at: at.clone(), with: own(at).join("upper") }
         }
-    })
-    .collect()
+    });
+    // Without an overlay such a folder stays as it is: readable.
+    let ruled =
+        |at: &Path| policy.deny_read.iter().any(|denied| denied.starts_with(at) || at.starts_with(denied));
+    let in_temp = |at: &Path| view.temp_dirs.iter().any(|(temp, _)| at.starts_with(temp));
+    let caches = view.caches.iter().filter(|at| possible(at) && !open(at) && !ruled(at) && !in_temp(at));
+    temp.chain(caches.map(|at| overlay(at))).collect()
 }
 
 /// Beside the private temporary folder: `<state>/overlay/<workspace>`. The overlays are in a folder of it whose name is
@@ -397,10 +409,27 @@ fn environment(policy: &Resolved, overlays: &[Mount]) -> Vec<(String, PathBuf)> 
     ["TMPDIR", "TMP", "TEMP"].map(|name| (name.to_owned(), folder.clone())).to_vec()
 }
 
-/// npm stops where it cannot write its cache; git would try to tidy up objects that a command cannot remove.
-fn defaults(policy: &Resolved, environment: &[(String, PathBuf)]) -> Vec<(String, PathBuf)> {
-    let tmp = environment.iter().find(|(name, _)| name == "TMPDIR");
-    let npm = tmp.map(|(_, folder)| ("npm_config_cache", folder.join(".npm-cache")));
+/// Programs that stop where they cannot write their cache, the variable that names it, and where it lies in the private
+/// temporary folder.
+const CACHES: [(&str, &str); 4] = [
+    ("npm_config_cache", ".npm-cache"),
+    ("GOCACHE", ".cache/go-build"),
+    ("CCACHE_DIR", ".cache/ccache"),
+    ("UV_CACHE_DIR", ".cache/uv"),
+];
+
+/// Caches are private, but for one that is covered by an overlay; git would try to tidy up objects that a command cannot
+/// remove.
+fn defaults(
+    policy: &Resolved,
+    environment: &[(String, PathBuf)],
+    overlays: &[Mount],
+) -> Vec<(String, PathBuf)> {
+    let tmp = environment.iter().find(|(name, _)| name == "TMPDIR").map(|(_, folder)| folder);
+    let covered = |mount: &Mount| matches!(mount, Mount::Overlay { at, .. } if at.ends_with(".npm"));
+    let own_npm = overlays.iter().any(covered);
+    let caches = CACHES.iter().filter(|(name, _)| !(own_npm && *name == "npm_config_cache"));
+    let caches = caches.filter_map(|(name, folder)| Some((*name, tmp?.join(folder))));
     let commit = policy.git == codex_sandbox_policy::GitMode::Commit;
     let no_gc = [
         ("GIT_CONFIG_COUNT", "2"),
@@ -410,7 +439,7 @@ fn defaults(policy: &Resolved, environment: &[(String, PathBuf)]) -> Vec<(String
         ("GIT_CONFIG_VALUE_1", "false"),
     ];
     let no_gc = no_gc.into_iter().filter(|_| commit).map(|(name, value)| (name, PathBuf::from(value)));
-    npm.into_iter().chain(no_gc).map(|(name, value)| (name.to_owned(), value)).collect()
+    caches.chain(no_gc).map(|(name, value)| (name.to_owned(), value)).collect()
 }
 
 fn limits(policy: &Resolved, facts: &Facts) -> LimitsPlan {

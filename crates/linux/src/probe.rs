@@ -95,6 +95,7 @@ impl View {
             protected: protected(policy),
             deny_read: deny_read(policy),
             temp_dirs: temp_dirs(policy),
+            caches: caches(),
             overlay_name: overlay_name(policy),
             overlay_possible: policy.temp.private.as_deref().is_some_and(overlay_possible),
             terminal: terminal(),
@@ -139,6 +140,20 @@ fn temp_dirs(policy: &Resolved) -> Vec<(PathBuf, bool)> {
         (dir, filled)
     })
     .collect()
+}
+
+/// npm's cache, where it has been used: `npm ci --offline` reads it, and every installation writes into it.
+fn caches() -> Vec<PathBuf> {
+    let Some(home) = std::env::var_os("HOME").map(PathBuf::from).filter(|home| home.is_absolute()) else {
+        return Vec::new();
+    };
+    let folder = home.join(".npm");
+    let own = rustix::fs::lstat(&folder).is_ok_and(|stat| {
+        FileType::from_raw_mode(stat.st_mode).is_dir()
+            && stat.st_uid == user_id()
+            && folder.join("_cacache").is_dir()
+    });
+    own.then(|| std::fs::canonicalize(folder).ok()).flatten().into_iter().collect()
 }
 
 /// Looks at the first entries only: a host's /tmp may hold thousands.

@@ -99,7 +99,9 @@ fn the_environment_is_what_was_asked_for() {
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     let mut names: Vec<&str> = text.lines().filter_map(|line| line.split('=').next()).collect();
     names.sort_unstable();
-    assert_eq!(names, ["B", "TEMP", "TMP", "TMPDIR", "npm_config_cache"]);
+    // Where this user has a cache of npm's already, it is covered instead.
+    names.retain(|name| *name != "npm_config_cache");
+    assert_eq!(names, ["B", "CCACHE_DIR", "GOCACHE", "TEMP", "TMP", "TMPDIR", "UV_CACHE_DIR"]);
 }
 
 #[test]

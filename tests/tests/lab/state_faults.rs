@@ -135,7 +135,8 @@ fn a_read_only_database_lets_granted_runs_go_on_and_refuses_others() {
     assert_says(&ended, 0, &["nothing can be noted on disk", "state-read-only"]);
     assert!(machine.work().join("two.txt").exists());
     assert_protected(&machine);
-    let other = machine.run_with(&["-c", "sandbox.protected=[\".git\",\"keys\"]"], ["cmd", "/c", "echo 3> three.txt"]);
+    let other = machine
+        .run_with(&["-c", "sandbox.protected=[\".git\",\"keys\"]"], ["cmd", "/c", "echo 3> three.txt"]);
     assert_says(&other, 125, &["state-read-only", "make the folder writable"]);
     assert!(!machine.work().join("three.txt").exists(), "what cannot be noted is not done");
     let teardown = machine.program(["teardown", "--all"]);
@@ -151,7 +152,9 @@ fn a_database_that_another_process_has_locked_is_named_and_nothing_is_granted() 
     machine.run(["cmd", "/c", "echo 1> in.txt"]).expect_code(0);
     let before = marks(&machine.work());
     let other = rusqlite::Connection::open(machine.state().join("state.db")).expect("the database");
-    other.execute_batch("PRAGMA locking_mode = EXCLUSIVE; BEGIN EXCLUSIVE; DELETE FROM journal").expect("a lock");
+    other
+        .execute_batch("PRAGMA locking_mode = EXCLUSIVE; BEGIN EXCLUSIVE; DELETE FROM journal")
+        .expect("a lock");
     let fresh = machine.home().join("fresh");
     fs::create_dir(&fresh).expect("a folder");
     let run = machine.command_in(&fresh, ["run", "--", "cmd", "/c", "echo 2> two.txt"]).spawn();

@@ -79,11 +79,21 @@ impl Broker<'_> {
     /// Whether something may be made, removed or renamed at a place.
     pub fn check_place(&mut self, place: &Place) -> Result<Territory, Errno> {
         let path = place.path();
-        let territory = self.check_path(&path)?;
+        let territory = self.check_path(&path).inspect_err(|_| self.report_refused_name(place, &path))?;
         self.check_mount(place.dir.as_fd())?;
         self.check_completes_git_dir(place)?;
         self.check_git_dirs(place.dir.as_fd(), &place.dir_path, &path)?;
         Ok(territory)
+    }
+
+    /// `git init` and its like stop at a name that is not there, which the error that they see does not explain.
+    fn report_refused_name(&mut self, place: &Place, path: &Path) {
+        let Rule::Protected { path: at, name } = self.rules.decide(path).rule else { return };
+        if at == path && place.stat().is_err_and(|errno| errno == Errno::NOENT) {
+            self.report(|| {
+                format!("{}: not made: {name} is a protected name (see sandbox.protected)", at.display())
+            });
+        }
     }
 
     /// Whether an existing file may be written or have its metadata changed.

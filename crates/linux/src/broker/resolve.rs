@@ -11,6 +11,7 @@ use rustix::fs::{AtFlags, FileType, Mode, OFlags, ResolveFlags, Stat};
 use rustix::io::Errno;
 
 use super::caller::Proc;
+use super::guard::id_of;
 
 /// SYMLOOP_MAX as the kernel has it (MAXSYMLINKS).
 const MAX_LINKS: u32 = 40;
@@ -210,9 +211,25 @@ impl Resolver<'_> {
                     Ok(Found::Existing(target))
                 }
             }
-            Err(Errno::LOOP) => self.walk(base, dir, true, links),
+            // Missing perhaps for us only: /proc/self/task holds other threads for the caller.
+            Err(Errno::LOOP | Errno::NOENT) => self.walk(base, dir, true, links),
             Err(errno) => Err(errno),
         }
+    }
+
+    /// The folder from which the kernel, resolving `path` in this very process, finds the folder of `place` too; `None` where
+    /// a magic link or /proc/self would lead it elsewhere.
+    pub fn base_for(&mut self, path: &CStr, place: &Place) -> Result<Option<OwnedFd>, Errno> {
+        let base = self.base(super::caller::AT_FDCWD, path)?;
+        let (dir, _) = split(path)?;
+        let dir = if dir.is_empty() { c"." } else { &dir };
+        let flags = OFlags::PATH | OFlags::CLOEXEC | OFlags::DIRECTORY;
+        let found = rustix::fs::openat2(&base, dir, flags, Mode::empty(), ResolveFlags::NO_MAGICLINKS);
+        let same = match found {
+            Ok(found) => id_of(&rustix::fs::fstat(&found)?) == id_of(&rustix::fs::fstat(&place.dir)?),
+            Err(_) => false,
+        };
+        Ok(same.then_some(base))
     }
 
     /// Step by step, with the caller in the place of `self`, and magic links taken for what they are.

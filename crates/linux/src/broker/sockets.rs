@@ -6,6 +6,7 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use rustix::fs::{FileType, OFlags};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketFlags, SocketType};
+use rustix::process::{Resource, Rlimit};
 
 use super::blocked::Work;
 use super::guard::id_of;
@@ -23,6 +24,17 @@ const MAX_ADDRESS: u64 = 128;
 const MAX_PATH: usize = 108;
 /// Sockets that are remembered at most; each is held open, so that its number cannot become another's.
 const MAX_SOCKETS: usize = 4096;
+/// Descriptors that the broker needs beside those, blocked calls included.
+const OTHER_DESCRIPTORS: u64 = 512;
+
+/// Raises this process' limit of descriptors as far as it may; how many sockets can be remembered then.
+pub fn most_sockets() -> usize {
+    let limit = rustix::process::getrlimit(Resource::Nofile);
+    let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
+    let limit = if rustix::process::setrlimit(Resource::Nofile, raised).is_ok() { raised } else { limit };
+    let rest = limit.current.unwrap_or(u64::MAX).saturating_sub(OTHER_DESCRIPTORS);
+    usize::try_from(rest).unwrap_or(MAX_SOCKETS).min(MAX_SOCKETS)
+}
 /// Where the path starts in `struct sockaddr_un`.
 const SUN_PATH: usize = 2;
 
@@ -149,41 +161,38 @@ impl Broker<'_> {
         }
         self.check_place(&place)?;
         self.take_umask(call)?;
-        Self::bind_by_name(socket, &self.root, &place, path, address)?;
+        self.bind_by_name(call, socket, &place, path, address)?;
         let made = place.stat()?;
         if FileType::from_raw_mode(made.st_mode) != FileType::Socket {
             return Err(Errno::ADDRINUSE);
         }
         let flags = OFlags::PATH | OFlags::CLOEXEC | OFlags::NOFOLLOW;
-        let held = rustix::fs::openat(&place.dir, &place.name, flags, rustix::fs::Mode::empty())?;
-        if self.session.sockets.len() < MAX_SOCKETS {
+        if self.session.sockets.len() < self.most_sockets {
+            let held = rustix::fs::openat(&place.dir, &place.name, flags, rustix::fs::Mode::empty())?;
             self.session.sockets.insert(id_of(&made), held);
         }
         Ok(())
     }
 
-    /// The kernel looks the name up anew, in this process, so it only gets names that cannot mean anything else here: one
-    /// that is canonical already, a bare one from its own folder, or a path through our own descriptor of the folder.
-    /// (The first two also keep what getsockname(2) tells.) All changes of names go through this thread.
+    /// The kernel looks the name up anew, in this process. Where it must come to the same folder (all changes of names go
+    /// through this thread), it gets the caller's own words, which getsockname(2) will repeat; else a path through our own
+    /// descriptor of the folder.
     fn bind_by_name(
+        &mut self,
+        call: &Call,
         socket: &OwnedFd,
-        root: &OwnedFd,
         place: &Place,
         path: &CString,
         address: &[u8],
     ) -> Result<(), Errno> {
-        let bytes = path.to_bytes();
-        if place.path().as_os_str().as_encoded_bytes() == bytes {
-            return sys::bind(socket.as_fd(), address);
-        }
-        let name = place.bare_name();
-        if bytes.strip_prefix(b"./").unwrap_or(bytes) == name {
-            rustix::process::fchdir(&place.dir)?;
+        if let Some(base) = self.resolver(call).base_for(path, place)? {
+            rustix::process::fchdir(&base)?;
             let result = sys::bind(socket.as_fd(), address);
-            rustix::process::fchdir(root)?;
+            rustix::process::fchdir(&self.root)?;
             return result;
         }
-        let own = [format!("/proc/self/fd/{}/", place.dir.as_raw_fd()).as_bytes(), name].concat();
+        let own =
+            [format!("/proc/self/fd/{}/", place.dir.as_raw_fd()).as_bytes(), place.bare_name()].concat();
         if own.len() >= MAX_PATH {
             return Err(Errno::NAMETOOLONG);
         }

@@ -307,11 +307,13 @@ pub fn make_private_dirs(plan: &LinuxPlan) -> Result<(), Failure> {
         } else {
             make_private_dir(dir)?;
         }
-        if dir.ends_with("upper") {
-            // The folder's own mode is what /tmp shows, and an earlier command may have changed it; its parents keep other
-            // users out.
-            rustix::fs::chmod(dir, Mode::from_raw_mode(0o1777)).map_err(Failure::at(Stage::Prepare, dir))?;
-        }
+    }
+    for mount in &plan.mounts {
+        let (Mount::Overlay { at, upper, .. } | Mount::Replace { at, with: upper }) = mount else { continue };
+        // The folder's own mode is what the command sees, and an earlier one may have changed it; its parents keep other users
+        // out.
+        let mode = if at.ends_with("tmp") { 0o1777 } else { 0o700 };
+        rustix::fs::chmod(upper, Mode::from_raw_mode(mode)).map_err(Failure::at(Stage::Prepare, upper))?;
     }
     Ok(())
 }
