@@ -1,7 +1,9 @@
 //! `codex-windows-sandbox-setup`: started, elevated, by `codex-sandbox setup` and `codex-sandbox teardown --all`.
 //!
-//! It asks for no elevation itself (its manifest says `asInvoker`), and does nothing without.
+//! It asks for no elevation itself (its manifest says `asInvoker`), and does nothing without. It has no console of its own, so that
+//! no window ever flashes; whoever started it hears it through a pipe or a file (see `report`).
 #![forbid(unsafe_code)]
+#![cfg_attr(windows, windows_subsystem = "windows")]
 
 #[cfg(windows)]
 mod args;

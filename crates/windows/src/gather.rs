@@ -50,8 +50,25 @@ pub struct Request<'a> {
 /// # Errors
 /// [`GrantError`]: the machine cannot be described, or the state not be read. What cannot be opened is left out.
 pub fn gather<H: Host>(host: &H, state: &State, request: &Request<'_>) -> Result<Facts, GrantError> {
-    let described = host.describe()?;
-    let mut gatherer = Gatherer { host, state, request, nodes: Nodes::new(host), described };
+    Ok(gather_all(host, state, request)?.0)
+}
+
+/// The same, and whether a root had to be walked.
+///
+/// # Errors
+/// [`GrantError`].
+pub fn gather_all<H: Host>(
+    host: &H,
+    state: &State,
+    request: &Request<'_>,
+) -> Result<(Facts, bool), GrantError> {
+    let mut described = host.describe()?;
+    if mentions_volume(request) {
+        for volume in &mut described.volumes {
+            volume.guid = volume.guid.take().or_else(|| host.volume_guid(&volume.root));
+        }
+    }
+    let mut gatherer = Gatherer { host, state, request, nodes: Nodes::new(host), described, walked: false };
     gatherer.places();
     let roots = gatherer.roots();
     let denied = gatherer.denied();
@@ -64,7 +81,18 @@ pub fn gather<H: Host>(host: &H, state: &State, request: &Request<'_>) -> Result
     for path in denied.iter().filter(|path| !roots.iter().any(|root| path.is_in(root))) {
         tree::look(host, &mut gatherer.nodes, path, &rules, &gatherer.described)?;
     }
-    gatherer.facts()
+    let walked = gatherer.walked;
+    Ok((gatherer.facts()?, walked))
+}
+
+/// Whether anything is named by its volume and not by a drive: only then is it asked which drive that is.
+fn mentions_volume(request: &Request<'_>) -> bool {
+    let policy = request.policy;
+    let written = policy.writable_roots.iter().chain(&policy.deny_read);
+    let written = written.filter_map(|written| written.path.to_str());
+    let names = request.environment.values().map(String::as_str).chain([request.cwd]).chain(written);
+    let mut names = names.map(str::to_ascii_lowercase);
+    names.any(|text| text.contains("volume{"))
 }
 
 /// What the state database keeps of a policy's walk.
@@ -109,6 +137,7 @@ struct Gatherer<'a, H: Host> {
     request: &'a Request<'a>,
     nodes: Nodes<'a, H>,
     described: Described,
+    walked: bool,
 }
 
 impl<H: Host> Gatherer<'_, H> {
@@ -136,8 +165,10 @@ impl<H: Host> Gatherer<'_, H> {
         self.nodes.add(&folders.profile.join(r"AppData\LocalLow"));
         // What we made there before.
         for made in [folders.state.clone(), folders.state.join("tmp")] {
-            for name in self.nodes.names(&made) {
-                self.nodes.add(&made.join(&name));
+            for entry in self.nodes.list(&made) {
+                if entry.kind == NodeKind::Folder {
+                    self.nodes.add(&made.join(&entry.name));
+                }
             }
         }
         let path = self.request.environment.iter().find(|(name, _)| name.eq_ignore_ascii_case("PATH"));
@@ -260,7 +291,10 @@ impl<H: Host> Gatherer<'_, H> {
                 }
                 Ok(())
             }
-            None => Ok(tree::look(self.host, &mut self.nodes, root, rules, &self.described)?),
+            None => {
+                self.walked = true;
+                tree::look(self.host, &mut self.nodes, root, rules, &self.described)
+            }
         }
     }
 
@@ -276,9 +310,9 @@ impl<H: Host> Gatherer<'_, H> {
     }
 
     fn facts(self) -> Result<Facts, GrantError> {
-        let Self { host, state, request, nodes, described } = self;
+        let Self { host, state, request, nodes, described, .. } = self;
         let random_sids: Result<Vec<SidText>, HostError> = (0..SIDS).map(|_| host.random_sid()).collect();
-        let state = state_facts(host, state, &described)?;
+        let state = state_facts(host, state, &described, &nodes)?;
         let Described { machine, user, folders, volumes, accounts, firewall_rules, setup } = described;
         Ok(Facts {
             version: FACTS_VERSION,
@@ -307,11 +341,16 @@ fn rules(policy: &Policy, roots: &[WinPath], denied: &[WinPath]) -> Rules {
 }
 
 /// What the state database says, with the SIDs of folders that are gone, or that are not the same any more, retired.
-fn state_facts<H: Host>(host: &H, state: &State, described: &Described) -> Result<StateFacts, GrantError> {
+fn state_facts<H: Host>(
+    host: &H,
+    state: &State,
+    described: &Described,
+    nodes: &Nodes<'_, H>,
+) -> Result<StateFacts, GrantError> {
     let mut known = state.write_sids()?;
     let lost: Vec<SidText> = known
         .iter()
-        .filter(|known| !known.retired && is_lost(host, described, known))
+        .filter(|known| !known.retired && is_lost(host, described, nodes, known))
         .map(|known| known.sid.sid)
         .collect();
     if !lost.is_empty() && state.require_durable().is_ok() {
@@ -338,11 +377,14 @@ fn state_facts<H: Host>(host: &H, state: &State, described: &Described) -> Resul
 }
 
 /// Whether the folder of a SID was deleted, moved or made anew. A drive that is not there says nothing.
-fn is_lost<H: Host>(host: &H, described: &Described, known: &KnownSid) -> bool {
+fn is_lost<H: Host>(host: &H, described: &Described, nodes: &Nodes<'_, H>, known: &KnownSid) -> bool {
     let Some(id) = known.file_id else { return false };
     let root = &known.sid.root;
     if !described.volumes.iter().any(|volume| volume.root.drive() == root.drive()) {
         return false;
+    }
+    if let Some((found, _)) = nodes.identity(root) {
+        return found != id;
     }
     match host.open(root, AccessMask::NONE).and_then(|handle| host.info(&handle)) {
         Ok(info) => info.id != id,

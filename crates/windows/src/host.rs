@@ -199,6 +199,11 @@ pub trait Host: Sync {
     /// When the generator fails.
     fn random_sid(&self) -> HostResult<SidText>;
 
+    /// `Volume{…}`, the name that a drive's volume has whatever its letter. Asked for only where somebody uses such names.
+    fn volume_guid(&self, _drive: &WinPath) -> Option<String> {
+        None
+    }
+
     /// Seconds since 1970.
     fn now(&self) -> u64;
 

@@ -5,7 +5,7 @@ use std::fmt;
 
 use codex_sandbox_policy::Policy;
 
-use crate::gather::{Request, gather, remember};
+use crate::gather::{Request, gather_all, remember};
 use crate::grants::{Applied, GrantError, Progress, apply, changes_anything};
 use crate::host::Host;
 use crate::plan::data::{LabelChange, Purpose, RootState, WindowsPlan};
@@ -79,8 +79,17 @@ pub struct Planned {
     pub facts: Facts,
     /// What a run does.
     pub plan: WindowsPlan,
+    /// When, in the course of the state database.
+    pub seen: Seen,
+}
+
+/// What the state database had to say when a host was looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Seen {
     /// As [`State::version`] says.
-    pub state_version: i64,
+    version: i64,
+    /// It did not know all of the roots, which were walked.
+    walked: bool,
 }
 
 /// Gathers the facts and plans; changes nothing on the machine.
@@ -94,10 +103,10 @@ pub fn look<H: Host>(
     host: &H,
     state: &State,
 ) -> Result<Planned, PrepareError> {
-    let state_version = state.version().map_err(GrantError::from)?;
-    let facts = gather(host, state, &Request { policy, cwd, environment, rescan: false })?;
+    let version = state.version().map_err(GrantError::from)?;
+    let (facts, walked) = gather_all(host, state, &Request { policy, cwd, environment, rescan: false })?;
     let plan = plan(policy, &facts)?;
-    Ok(Planned { facts, plan, state_version })
+    Ok(Planned { facts, plan, seen: Seen { version, walked } })
 }
 
 /// Gathers the facts, plans, and grants what is missing. When this returns, the command can be started with the plan's token.
@@ -128,25 +137,27 @@ pub fn prepare_planned<H: Host>(
     state: &State,
     progress: &dyn Progress,
 ) -> Result<Prepared, PrepareError> {
-    let Planned { mut facts, mut plan, state_version } = planned;
+    let Planned { mut facts, mut plan, mut seen } = planned;
     let mut changing = None;
     if changes_anything(&plan) {
         changing = Some(state.changing(&|| progress.waiting()).map_err(GrantError::from)?);
         // Another run may have been granting the same root, which it noted before: what it did is seen now that it is done.
-        if state.version().map_err(GrantError::from)? != state_version {
+        if state.version().map_err(GrantError::from)? != seen.version {
             let Facts { cwd, environment, .. } = facts;
-            Planned { facts, plan, .. } = look(policy, &cwd, environment, host, state)?;
+            Planned { facts, plan, seen } = look(policy, &cwd, environment, host, state)?;
         }
     }
     let durable = state.require_durable().is_ok();
     if durable {
         state.begin_run(host.process(), &needs(&plan.labels)).map_err(GrantError::from)?;
     }
+    let changes = changes_anything(&plan);
     let applied = apply(&plan, host, state, progress)?;
     if applied.cancelled {
         return Err(PrepareError::Cancelled);
     }
-    if durable {
+    // What the state knows and nothing has changed is known still.
+    if durable && (changes || seen.walked || applied != Applied::default()) {
         let is_degraded = |root: &WinPath| applied.degraded.iter().any(|degraded| degraded.root == *root);
         let granted = plan.roots.iter().filter(|root| root.state == RootState::Granted);
         let granted = granted.filter_map(|root| root.path.clone());

@@ -4,12 +4,13 @@
 #![allow(unsafe_code, reason = "this is where the system is called")]
 
 mod accounts;
+pub mod conpty;
 pub mod console;
 mod descriptors;
 mod desktop;
+mod dpapi;
 pub mod elevate;
 pub mod error;
-mod dpapi;
 mod facts;
 mod files;
 mod firewall;
@@ -19,12 +20,12 @@ mod job;
 mod kinds;
 pub mod launch;
 mod listing;
-mod lsa;
-mod machine;
-mod machine_files;
 pub mod logon;
 mod logon_process;
 mod logon_station;
+mod lsa;
+mod machine;
+mod machine_files;
 pub mod pipe;
 pub(crate) mod probe;
 mod process;

@@ -9,6 +9,7 @@ mod launch;
 mod marks;
 mod parallel;
 mod places;
+mod setup;
 mod state;
 mod state_faults;
 mod streams;

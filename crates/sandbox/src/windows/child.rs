@@ -5,10 +5,10 @@ use std::io::Read;
 use std::sync::{Arc, Mutex};
 
 use codex_sandbox_windows::plan::WindowsPlan;
-use codex_sandbox_windows::win32::running::{Ended, Running};
+use codex_sandbox_windows::win32::running::Ended;
 
-use super::error::WindowsError;
 use super::session::Session;
+use super::work::Work;
 use crate::enforcement::Enforcement;
 use crate::error::Error;
 use crate::outcome::{Exit, Outcome, Output};
@@ -22,7 +22,7 @@ pub(crate) enum Process {
 /// The command, and what is done when it has ended.
 #[derive(Debug)]
 pub(crate) struct Sandboxed {
-    running: Running,
+    running: Work,
     plan: Box<WindowsPlan>,
     session: Arc<Session>,
     /// How it ended, once the end was dealt with.
@@ -39,16 +39,14 @@ impl Sandboxed {
 
 impl Drop for Sandboxed {
     fn drop(&mut self) {
-        self.running.kill();
         // Files do not change any more once this returns.
-        if let Ok(ended) = self.running.wait() {
-            self.finish(ended);
-        }
+        self.running.end();
+        self.finish(Ended::Code(1));
     }
 }
 
 impl Process {
-    pub(crate) fn sandboxed(running: Running, plan: Box<WindowsPlan>, session: Arc<Session>) -> Self {
+    pub(crate) fn sandboxed(running: Work, plan: Box<WindowsPlan>, session: Arc<Session>) -> Self {
         Self::Sandboxed(Box::new(Sandboxed { running, plan, session, over: Mutex::new(None) }))
     }
 
@@ -98,7 +96,7 @@ impl Child {
         drop(self.stdin.take());
         match &self.process {
             Process::Sandboxed(child) => {
-                let ended = child.running.wait().map_err(WindowsError::from)?;
+                let ended = child.running.wait()?;
                 Ok(self.outcome(child.finish(ended)))
             }
             Process::Unsandboxed(child) => {
@@ -115,7 +113,7 @@ impl Child {
     pub fn try_wait(&mut self) -> Result<Option<Outcome>, Error> {
         match &self.process {
             Process::Sandboxed(child) => {
-                let ended = child.running.try_wait().map_err(WindowsError::from)?;
+                let ended = child.running.try_wait()?;
                 Ok(ended.map(|ended| self.outcome(child.finish(ended))))
             }
             Process::Unsandboxed(child) => {

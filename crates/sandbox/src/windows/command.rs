@@ -8,14 +8,16 @@ use std::path::{Path, PathBuf};
 
 use codex_sandbox_windows::launch::{Asked, Environment, LaunchError, prepare};
 use codex_sandbox_windows::prepare::Prepared;
+use codex_sandbox_windows::win32::conpty::PseudoConsole;
 use codex_sandbox_windows::win32::launch::Stream;
 use codex_sandbox_windows::win32::programs::Disks;
-use codex_sandbox_windows::win32::running::Running;
 use nt_security::Sid;
 
 use super::child::{Child, Process};
+use super::elevated::identify;
 use super::error::WindowsError;
 use super::sandbox::{Plan, Sandbox};
+use super::work::Work;
 use crate::enforcement::{Enforcement, Gap, Strength};
 use crate::error::Error;
 use crate::outcome::{Outcome, Output};
@@ -32,6 +34,8 @@ pub enum Stdio {
     Piped,
     /// An open file, pipe or console.
     Handle(OwnedHandle),
+    /// A console of the command's own, which is all three streams; see [`Command::terminal`].
+    Terminal(PseudoConsole),
 }
 
 impl From<File> for Stdio {
@@ -57,12 +61,22 @@ pub struct Command<'a> {
     /// In order; `None` removes.
     env: Vec<(OsString, Option<OsString>)>,
     stdio: [Stdio; 3],
+    leaves: bool,
 }
 
 impl<'a> Command<'a> {
     pub(crate) fn new(sandbox: &'a Sandbox, program: OsString) -> Self {
         let (args, env) = (Vec::new(), Vec::new());
-        Self { sandbox, program, args, cwd: None, clear_env: false, env, stdio: Default::default() }
+        Self {
+            sandbox,
+            program,
+            args,
+            cwd: None,
+            clear_env: false,
+            env,
+            stdio: Default::default(),
+            leaves: false,
+        }
     }
 
     /// Adds an argument.
@@ -124,6 +138,19 @@ impl<'a> Command<'a> {
         self
     }
 
+    /// Gives the command a pseudo console for its three streams.
+    pub fn terminal(&mut self, console: &PseudoConsole) -> &mut Self {
+        self.stdio = std::array::from_fn(|_| Stdio::Terminal(console.clone()));
+        self
+    }
+
+    /// What the command leaves running when it ends by itself goes on, in the same sandbox, even when this process has ended. A time
+    /// limit then holds for the command alone.
+    pub fn leave_the_rest(&mut self, leave: bool) -> &mut Self {
+        self.leaves = leave;
+        self
+    }
+
     /// Starts the command. Streams that were given as [`Stdio::Handle`] are used up; the next spawn inherits them.
     ///
     /// # Errors
@@ -136,8 +163,9 @@ impl<'a> Command<'a> {
             open(stdout, false, &mut ours[1])?,
             open(stderr, false, &mut ours[2])?,
         ];
+        let piped = ours.each_ref().map(Option::is_some);
         let [stdin, stdout, stderr] = ours;
-        let (process, enforcement, notices) = self.start(streams)?;
+        let (process, enforcement, notices) = self.start(streams, piped)?;
         Ok(Child { process, enforcement, notices, stdin, stdout, stderr })
     }
 
@@ -158,7 +186,11 @@ impl<'a> Command<'a> {
         self.spawn()?.wait_with_output()
     }
 
-    fn start(&self, streams: [Stream; 3]) -> Result<(Process, Enforcement, Vec<String>), Error> {
+    fn start(
+        &self,
+        streams: [Stream; 3],
+        piped: [bool; 3],
+    ) -> Result<(Process, Enforcement, Vec<String>), Error> {
         if *self.sandbox.plan() == Plan::Unsandboxed {
             return self.start_unsandboxed(streams);
         }
@@ -166,7 +198,7 @@ impl<'a> Command<'a> {
         let (policy, cwd, progress) =
             (&self.sandbox.policy, &self.sandbox.cwd, self.sandbox.progress.as_ref());
         let prepared = session.begin(policy, cwd, self.sandbox.take_fresh(), progress)?;
-        match self.launch(&prepared, streams) {
+        match self.launch(&prepared, streams, piped) {
             Ok((running, enforcement, notices)) => {
                 let plan = Box::new(prepared.plan);
                 Ok((Process::sandboxed(running, plan, session.clone()), enforcement, notices))
@@ -182,7 +214,8 @@ impl<'a> Command<'a> {
         &self,
         prepared: &Prepared,
         streams: [Stream; 3],
-    ) -> Result<(Running, Enforcement, Vec<String>), Error> {
+        piped: [bool; 3],
+    ) -> Result<(Work, Enforcement, Vec<String>), Error> {
         let (plan, applied) = (&prepared.plan, &prepared.applied);
         if let Some(why) = &plan.network.refused {
             return Err(Error::NothingToEnforceWith { why: why.clone() });
@@ -190,9 +223,15 @@ impl<'a> Command<'a> {
         let enforcement = weaker(plan.into(), applied);
         self.sandbox.check_strength(&enforcement)?;
         let windows = prepared.facts.folders.windows.to_string();
-        let command = prepare(plan, self.asked()?, &windows, &Disks).map_err(WindowsError::from)?;
+        let mut asked = self.asked()?;
+        identify(&mut asked.environment, plan);
+        let command = prepare(plan, asked, &windows, &Disks).map_err(WindowsError::from)?;
         let without: Vec<Sid> = applied.degraded.iter().map(|root| root.sid.0).collect();
-        let running = Running::start(plan, &without, &command, streams).map_err(WindowsError::from)?;
+        let session = &self.sandbox.session;
+        let mut running = Work::start(session, prepared, &without, &command, streams, piped)?;
+        if self.leaves {
+            running.leave_the_rest()?;
+        }
         let mut notices: Vec<String> = applied.degraded.iter().map(ToString::to_string).collect();
         notices.extend(command.notices);
         Ok((running, enforcement, notices))
@@ -279,6 +318,7 @@ fn open(stdio: Stdio, is_input: bool, ours: &mut Option<File>) -> Result<Stream,
         Stdio::Inherit => Stream::Inherit,
         Stdio::Null => Stream::Null,
         Stdio::Handle(handle) => Stream::Handle(handle),
+        Stdio::Terminal(console) => Stream::Terminal(console),
         Stdio::Piped => {
             let fail = |source| Error::Io { what: "a pipe for a standard stream", source };
             let (reader, writer) = std::io::pipe().map_err(fail)?;
@@ -292,7 +332,8 @@ fn open(stdio: Stdio, is_input: bool, ours: &mut Option<File>) -> Result<Stream,
 
 fn std_stdio(stream: Stream) -> std::process::Stdio {
     match stream {
-        Stream::Inherit => std::process::Stdio::inherit(),
+        // Without a sandbox the caller's own console will do.
+        Stream::Inherit | Stream::Terminal(_) => std::process::Stdio::inherit(),
         Stream::Null => std::process::Stdio::null(),
         Stream::Handle(handle) => handle.into(),
     }

@@ -9,6 +9,7 @@ use codex_sandbox_windows::host::{HostError, SystemError};
 use codex_sandbox_windows::launch::LaunchError;
 use codex_sandbox_windows::plan::PlanError;
 use codex_sandbox_windows::prepare::PrepareError;
+use codex_sandbox_windows::runner::Failure;
 use codex_sandbox_windows::win32::Win32Error;
 
 /// A failure on Windows.
@@ -117,6 +118,90 @@ impl From<PrepareError> for WindowsError {
         }
     }
 }
+
+/// What the runner, or the way to it, says. Stable words are those of this program: a runner's own are none.
+impl From<Failure> for WindowsError {
+    fn from(failure: Failure) -> Self {
+        let known = |words: &[&'static str], word: &str| words.iter().copied().find(|known| *known == word);
+        let os_error = failure.system.as_deref().map(system);
+        Self {
+            code: known(&CODES, &failure.code).unwrap_or("runner.failed"),
+            stage: known(&STAGES, &failure.stage).unwrap_or("start the program"),
+            object: failure.object.as_deref().map(PathBuf::from),
+            system: os_error,
+            remedy: if failure.remedy.is_empty() { DOCTOR.to_owned() } else { failure.remedy.into() },
+            message: failure.message,
+        }
+    }
+}
+
+const CODES: [&str; 41] = [
+    "run.not-found",
+    "run.not-executable",
+    "run.store-alias",
+    "run.command-line-too-long",
+    "run.nul",
+    "run.system",
+    "run.wrong-token",
+    "run.killed",
+    "runner.account-disabled",
+    "runner.account-expired",
+    "runner.account-locked",
+    "runner.account-restricted",
+    "runner.blocked",
+    "runner.busy",
+    "runner.channel",
+    "runner.confine",
+    "runner.damaged",
+    "runner.denied",
+    "runner.handshake",
+    "runner.logon-right",
+    "runner.lost",
+    "runner.manifest",
+    "runner.missing",
+    "runner.no-console",
+    "run.not-elevated",
+    "runner.no-logon-server",
+    "runner.password",
+    "runner.password-expired",
+    "runner.path",
+    "runner.profile",
+    "runner.request",
+    "runner.service",
+    "runner.service-disabled",
+    "runner.service-logon",
+    "runner.start",
+    "runner.stranger",
+    "runner.version",
+    "setup-account-replaced",
+    "setup-credentials-damaged",
+    "setup-credentials-missing",
+    "setup-credentials-unreadable",
+];
+
+const STAGES: [&str; 21] = [
+    "ask the runner",
+    "check the token",
+    "confine the runner",
+    "enter the working directory",
+    "find the program",
+    "greet the runner",
+    "let the command run",
+    "log on as the sandbox account",
+    "lower the token's integrity",
+    "make the job object",
+    "make the pipes to the runner",
+    "make the private desktop",
+    "make the restricted token",
+    "open the standard streams",
+    "put the command into its job",
+    "set the token's default DACL",
+    "start the command",
+    "start the runner",
+    "talk to the runner",
+    "unseal the password",
+    "wait for the command",
+];
 
 impl From<Win32Error> for WindowsError {
     fn from(error: Win32Error) -> Self {

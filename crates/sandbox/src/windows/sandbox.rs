@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use codex_sandbox_policy::{Mode, Policy};
 use codex_sandbox_windows::grants::{Progress, Quiet};
 use codex_sandbox_windows::plan::{Facts, WindowsPlan};
-use codex_sandbox_windows::prepare::Planned;
+use codex_sandbox_windows::prepare::{Planned, Seen};
 
 use super::command::Command;
 use super::session::Session;
@@ -35,7 +35,7 @@ pub struct Sandbox {
     plan: Plan,
     facts: Option<Box<Facts>>,
     /// When that was looked at; taken by the first command.
-    looked: Mutex<Option<(Instant, i64)>>,
+    looked: Mutex<Option<(Instant, Seen)>>,
     require: Require,
     notices: Vec<String>,
 }
@@ -107,11 +107,11 @@ impl Sandbox {
 
     /// What was found when the sandbox was built, for the one command that starts at once.
     pub(crate) fn take_fresh(&self) -> Option<Planned> {
-        let (looked, state_version) = self.looked.lock().unwrap_or_else(PoisonError::into_inner).take()?;
+        let (looked, seen) = self.looked.lock().unwrap_or_else(PoisonError::into_inner).take()?;
         match (&self.plan, &self.facts) {
             (Plan::Windows(plan), Some(facts)) if looked.elapsed() < FRESH => {
                 let (facts, plan) = (facts.as_ref().clone(), plan.as_ref().clone());
-                Some(Planned { facts, plan, state_version })
+                Some(Planned { facts, plan, seen })
             }
             _ => None,
         }
@@ -157,8 +157,8 @@ impl Builder {
         let (plan, facts) = if self.policy.mode == Mode::DangerFullAccess {
             (Plan::Unsandboxed, None)
         } else {
-            let Planned { facts, plan, state_version } = session.look(&self.policy, &cwd)?;
-            looked = Some((begun, state_version));
+            let Planned { facts, plan, seen } = session.look(&self.policy, &cwd)?;
+            looked = Some((begun, seen));
             notices.extend(plan.notices.iter().cloned());
             (Plan::Windows(Box::new(plan)), Some(Box::new(facts)))
         };

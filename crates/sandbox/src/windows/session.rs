@@ -12,6 +12,7 @@ use codex_sandbox_windows::state::State;
 use codex_sandbox_windows::teardown::{Removed, Scope, teardown};
 use codex_sandbox_windows::win32::{WindowsHost, state_folder};
 
+use super::elevated::Runners;
 use super::error::WindowsError;
 
 /// This machine, and what is remembered of it.
@@ -19,6 +20,8 @@ use super::error::WindowsError;
 pub struct Session {
     host: WindowsHost,
     state: State,
+    /// Of the elevated tier.
+    pub(crate) runners: Runners,
     /// Commands of this process that run.
     running: AtomicUsize,
 }
@@ -30,7 +33,7 @@ impl Session {
     /// [`WindowsError`] when the machine cannot be described. A database that cannot be read is set aside.
     pub fn open() -> Result<Self, WindowsError> {
         let state = State::open(&state_folder()?);
-        Ok(Self { host: WindowsHost, state, running: AtomicUsize::new(0) })
+        Ok(Self { host: WindowsHost, state, runners: Runners::default(), running: AtomicUsize::new(0) })
     }
 
     /// What the user should hear about the state database.

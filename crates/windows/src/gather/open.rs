@@ -21,9 +21,8 @@ impl<H: Host> Gatherer<'_, H> {
         let is_open = |path: &WinPath, descriptor: &SecurityDescriptor| {
             let in_roots = roots.iter().any(|root| path.is_in(root) || root.is_in(path));
             let is_labelled = !unlabelled.contains(&path.drive());
-            !in_roots
-                && !(is_labelled && descriptor.label().level > integrity::MEDIUM_LOW)
-                && may_write(descriptor)
+            let is_closed = in_roots || is_labelled && descriptor.label().level > integrity::MEDIUM_LOW;
+            !is_closed && may_write(descriptor)
         };
         let mut folders: Vec<WinPath> = self.nodes.described_folders(is_open);
         let mut left = MOST;

@@ -48,7 +48,14 @@ impl From<Failure> for Opening {
 pub struct Open<R> {
     /// Dropped first: then the runner sees its end.
     client: Client,
-    _runner: R,
+    runner: R,
+}
+
+impl<R> Open<R> {
+    /// What keeps it alive.
+    pub fn runner(&self) -> &R {
+        &self.runner
+    }
 }
 
 impl<R> std::fmt::Debug for Open<R> {
@@ -101,6 +108,14 @@ impl<D: Door> Session<D> {
         Ok(Started { remote, runner })
     }
 
+    /// The runner that serves now, if one does.
+    pub fn current(&self) -> Option<Arc<Open<D::Runner>>> {
+        match &*self.slot.lock().unwrap_or_else(PoisonError::into_inner) {
+            Slot::Open(open) => Some(open.clone()),
+            _ => None,
+        }
+    }
+
     fn runner(&self) -> Result<Arc<Open<D::Runner>>, Failure> {
         let mut slot = self.slot.lock().unwrap_or_else(PoisonError::into_inner);
         let vain = match &*slot {
@@ -111,7 +126,7 @@ impl<D: Door> Session<D> {
         };
         match self.open() {
             Ok((client, runner)) => {
-                let open = Arc::new(Open { client, _runner: runner });
+                let open = Arc::new(Open { client, runner });
                 *slot = Slot::Open(open.clone());
                 Ok(open)
             }

@@ -74,7 +74,9 @@ fn sort(source: &rusqlite::Error) -> (&'static str, &'static str) {
         ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase | ErrorCode::TypeMismatch => {
             ("state-damaged", "run the command again: the file is set aside and begun anew")
         }
-        ErrorCode::SystemIoFailure => ("state-unusable", "check the volume of the state folder: it may be full, or damaged"),
+        ErrorCode::SystemIoFailure => {
+            ("state-unusable", "check the volume of the state folder: it may be full, or damaged")
+        }
         _ => usual,
     }
 }

@@ -1,6 +1,7 @@
 //! Opening the state, whatever is in its place.
 
 use std::fs::{self, File};
+use std::io::{Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -42,8 +43,7 @@ fn open_durable(folder: &Path, file: &Path, notices: &mut Vec<String>) -> Result
     let guard = File::options().create(true).truncate(false).write(true).open(&lock);
     let guard = guard.map_err(|error| StateError::io("lock", &lock, &error))?;
     lock::wait(&guard, &lock, Some(BUSY), &|| {})?;
-    let lost = fs::metadata(file).map_or(true, |data| data.len() == 0);
-    if lost && copy::is_there(file) {
+    if size(file).is_none_or(|size| size == 0) && copy::is_there(file) {
         return rebuild(file, "it was lost", notices);
     }
     match open_checked(file) {
@@ -68,7 +68,7 @@ fn rebuild(file: &Path, why: &str, notices: &mut Vec<String>) -> Result<Connecti
 
 pub(super) fn open_checked(file: &Path) -> Result<Connection, StateError> {
     let error = |source: rusqlite::Error| StateError::new("open", Some(file), &source);
-    let was_there = fs::metadata(file).ok().map(|data| data.len());
+    let was_there = size(file);
     let connection = Connection::open(file).map_err(error)?;
     configure(&connection).map_err(error)?;
     let version = version(&connection).map_err(error)?;
@@ -82,6 +82,11 @@ pub(super) fn open_checked(file: &Path) -> Result<Connection, StateError> {
         Some(_) => return Err(error(rusqlite::Error::InvalidQuery)),
     }
     Ok(connection)
+}
+
+/// How long a file is; asked by its end, since its metadata take long on some systems.
+fn size(file: &Path) -> Option<u64> {
+    File::open(file).and_then(|mut file| file.seek(SeekFrom::End(0))).ok()
 }
 
 fn configure(connection: &Connection) -> rusqlite::Result<()> {

@@ -1,26 +1,23 @@
-//! Asking for elevation, and what an elevated process relies on. Source: "ShellExecuteExW", "SHGetKnownFolderPath",
-//! "SetPriorityClass".
+//! Asking for elevation, and what an elevated process relies on. Source: "ShellExecuteExW", "SetPriorityClass".
 
 use std::ffi::OsStr;
 use std::os::windows::io::AsRawHandle;
 use std::path::Path;
-use std::ptr;
 
 use windows_sys::Win32::Foundation::WAIT_TIMEOUT;
-use windows_sys::Win32::System::Com::CoTaskMemFree;
 use windows_sys::Win32::System::Threading::{
     GetCurrentProcess, GetExitCodeProcess, PROCESS_MODE_BACKGROUND_BEGIN, SetPriorityClass,
     WaitForSingleObject,
 };
 use windows_sys::Win32::UI::Shell::{
-    FOLDERID_ProgramData, SEE_MASK_FLAG_NO_UI, SEE_MASK_NOASYNC, SEE_MASK_NOCLOSEPROCESS, SHELLEXECUTEINFOW,
-    SHGetKnownFolderPath, ShellExecuteExW,
+    SEE_MASK_FLAG_NO_UI, SEE_MASK_NOASYNC, SEE_MASK_NOCLOSEPROCESS, SHELLEXECUTEINFOW, ShellExecuteExW,
 };
 
 use super::error::Win32Error;
 use super::handle::{Handle, own};
 use super::machine::failed;
-use super::wide::{self, WideString};
+use super::wide::WideString;
+use super::{facts, profiles};
 use crate::plan::path::WinPath;
 use crate::setup::MachineFolder;
 use crate::setup::machine::MachineResult;
@@ -28,27 +25,31 @@ use crate::setup::machine::MachineResult;
 /// ERROR_CANCELLED: the user declined.
 pub const DECLINED: u32 = 1223;
 
-/// The machine's state folder, from the system and not from the environment: a user's own variables come into processes that
+/// Where the registry keeps the place of ProgramData, under this name.
+const PROFILES: &str = r"SOFTWARE\Microsoft\Windows NT\CurrentVersion\ProfileList";
+const PROGRAM_DATA: &str = "ProgramData";
+
+/// The machine's state folder, from the registry and not from the environment: a user's own variables come into processes that
 /// are elevated for him.
 ///
 /// # Errors
 /// As the system's.
 pub fn machine_folder() -> MachineResult<MachineFolder> {
-    let (call, mut text) = ("SHGetKnownFolderPath", ptr::null_mut());
-    // SAFETY: a constant and a local; no token means this user, and the folder is the machine's.
-    let result = unsafe { SHGetKnownFolderPath(&FOLDERID_ProgramData, 0, ptr::null_mut(), &raw mut text) };
-    // SAFETY: null or a string of the system's, freed once, as its documentation says also of failures.
-    let found = unsafe {
-        let found = wide::read_ptr(text);
-        CoTaskMemFree(text.cast_const().cast());
-        found
+    let windows =
+        facts::windows_folder().map_err(|error| failed("GetSystemWindowsDirectoryW", "Windows", &error))?;
+    let drive = format!("{}:", windows.drive());
+    let text = profiles::machine_text_raw(PROFILES, PROGRAM_DATA);
+    let text = text.unwrap_or_else(|| format!(r"{drive}\ProgramData"));
+    // Windows writes it with this variable, and expands it with the environment's.
+    let text = match text.get(..VARIABLE.len()) {
+        Some(start) if start.eq_ignore_ascii_case(VARIABLE) => format!("{drive}{}", &text[VARIABLE.len()..]),
+        _ => text,
     };
-    let path = WinPath::absolute(&found.to_string_lossy());
-    match path {
-        Ok(path) if result >= 0 => Ok(MachineFolder(path.join("codex-sandbox"))),
-        _ => Err(failed(call, "ProgramData", &Win32Error::of(call, result.cast_unsigned() & 0xFFFF))),
-    }
+    let wrong = |_| failed("RegGetValueW", &text, &Win32Error::of("RegGetValueW", 161));
+    WinPath::absolute(&text).map(|path| MachineFolder(path.join("codex-sandbox"))).map_err(wrong)
 }
+
+const VARIABLE: &str = "%SystemDrive%";
 
 /// This process gives way to all others, in computing and on the disk.
 pub fn work_in_background() {

@@ -134,7 +134,7 @@ pub fn state_folder() -> HostResult<PathBuf> {
     Ok(PathBuf::from(folders().map_err(failed)?.state.as_str()))
 }
 
-fn windows_folder() -> Result<WinPath, Win32Error> {
+pub(super) fn windows_folder() -> Result<WinPath, Win32Error> {
     let mut buffer = [0u16; 300];
     // SAFETY: the buffer has as many units as is said.
     let units = unsafe { GetSystemWindowsDirectoryW(buffer.as_mut_ptr(), buffer.len() as u32) };

@@ -241,10 +241,17 @@ fn final_text(handle: &FileHandle, flags: u32) -> Result<String, Win32Error> {
     }
 }
 
+/// Serial numbers of the volumes of drives.
+static SERIALS: Mutex<BTreeMap<char, u32>> = Mutex::new(BTreeMap::new());
+
+/// Notes a drive's serial number that was asked for with other things.
+pub(super) fn know_serial(drive: char, serial: u32) {
+    SERIALS.lock().unwrap_or_else(PoisonError::into_inner).entry(drive).or_insert(serial);
+}
+
 /// The serial number of a drive's volume, which is asked for once in a process: some systems take long to answer.
 fn drive_serial(drive: char, handle: &FileHandle) -> Option<u32> {
-    static KNOWN: Mutex<BTreeMap<char, u32>> = Mutex::new(BTreeMap::new());
-    let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut known = SERIALS.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some(serial) = known.get(&drive) {
         return Some(*serial);
     }

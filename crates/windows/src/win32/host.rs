@@ -5,7 +5,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use nt_security::{AccessMask, SecurityDescriptor};
 
 use super::files::{self, FileHandle};
-use super::{descriptors, facts, listing};
+use super::{descriptors, facts, listing, volumes};
 use crate::host::{Described, Entry, Host, HostResult, Info, Parts, ProcessId};
 use crate::plan::facts::NodeKind;
 use crate::plan::path::WinPath;
@@ -68,6 +68,10 @@ impl Host for WindowsHost {
 
     fn random_sid(&self) -> HostResult<SidText> {
         facts::random_sid().map(Into::into)
+    }
+
+    fn volume_guid(&self, drive: &WinPath) -> Option<String> {
+        volumes::guid_of(drive)
     }
 
     fn now(&self) -> u64 {

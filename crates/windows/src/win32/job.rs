@@ -64,6 +64,28 @@ impl Job {
         })
     }
 
+    /// From now on what is in it goes on when the last handle is closed; its other limits stay.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn release(&self) -> Result<(), Win32Error> {
+        let mut limits = JOBOBJECT_EXTENDED_LIMIT_INFORMATION::default();
+        // SAFETY: the structure of this class, with its size, for reading and for writing.
+        unsafe {
+            let (value, size) = (ptr::from_mut(&mut limits), size_of_val(&limits) as u32);
+            let class = JobObjectExtendedLimitInformation;
+            check(
+                "QueryInformationJobObject",
+                QueryInformationJobObject(self.raw(), class, value.cast(), size, ptr::null_mut()),
+            )?;
+            limits.BasicLimitInformation.LimitFlags &= !JOB_OBJECT_LIMIT_KILL_ON_JOB_CLOSE;
+            check(
+                "SetInformationJobObject",
+                SetInformationJobObject(self.raw(), class, ptr::from_ref(&limits).cast(), size),
+            )
+        }
+    }
+
     /// Kills everything in it, each with this exit code.
     pub fn kill(&self, code: u32) {
         // SAFETY: an open handle. It fails only for a job that is being closed.

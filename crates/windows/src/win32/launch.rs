@@ -4,12 +4,12 @@ use std::os::windows::io::{AsHandle, BorrowedHandle, OwnedHandle};
 
 use nt_security::{Acl, Sid};
 
+use super::conpty::PseudoConsole;
 use super::console::is_console;
 use super::desktop::Desktop;
 use super::error::Win32Error;
-use super::handle::Handle;
 use super::job::Job;
-use super::process::{Birth, Process, Words, inheritable};
+use super::process::{Birth, Process, Streams, Words, inheritable};
 use super::security::Attributes;
 use super::token::Token;
 use super::wide::WideString;
@@ -30,6 +30,8 @@ pub enum Stream {
     Null,
     /// An open file, pipe or console.
     Handle(OwnedHandle),
+    /// A pseudo console, which is all three of them, and named for each.
+    Terminal(PseudoConsole),
 }
 
 impl Launch for Machine {
@@ -115,7 +117,7 @@ impl Launch for Machine {
         stdio: [Stream; 3],
         command: &Prepared,
     ) -> Result<Process, LaunchError> {
-        let (streams, console) = streams(stdio)?;
+        let own = own_streams(stdio)?;
         let attributes = Attributes::new(&security.descriptor()).map_err(|error| {
             LaunchError::WrongToken { what: format!("has a default DACL that is {error}") }
         })?;
@@ -124,8 +126,7 @@ impl Launch for Machine {
             job: job.raw(),
             desktop: desktop.map(|desktop| &desktop.name),
             security: &attributes,
-            streams: &streams,
-            console,
+            streams: &own,
         };
         let mut words = words(command)?;
         let process = Process::create(&birth, &mut words).map_err(|error| refused(command, &error))?;
@@ -173,27 +174,33 @@ fn words(command: &Prepared) -> Result<Words, LaunchError> {
 }
 
 /// Inheritable handles, and whether one is a console: then the command shares it; else it must not open one of its own.
-fn streams(stdio: [Stream; 3]) -> Result<([Handle; 3], bool), LaunchError> {
-    let mut console = false;
-    let [input, output, errors] = stdio;
+fn own_streams(stdio: [Stream; 3]) -> Result<Streams, LaunchError> {
+    let mut shares_console = false;
+    let [input, output, errors] = match stdio {
+        [Stream::Terminal(console), ..] => return Ok(Streams::Terminal(console)),
+        other => other,
+    };
     let (stdin, stdout, stderr) = (std::io::stdin(), std::io::stdout(), std::io::stderr());
     let own = [stdin.as_handle(), stdout.as_handle(), stderr.as_handle()];
     let mut open = |stream: Stream, own: BorrowedHandle<'_>, writes| match stream {
         Stream::Inherit if has_handle(own) => {
-            console |= is_console(&own);
+            shares_console |= is_console(&own);
             inheritable(&own)
         }
-        Stream::Inherit | Stream::Null => null(writes).and_then(|file| inheritable(&file)),
+        // A pseudo console is no single stream: whoever names it for one alone gets nothing there.
+        Stream::Inherit | Stream::Null | Stream::Terminal(_) => {
+            null(writes).and_then(|file| inheritable(&file))
+        }
         Stream::Handle(handle) => {
-            console |= is_console(&handle);
+            shares_console |= is_console(&handle);
             inheritable(&handle)
         }
     };
     let [own_input, own_output, own_errors] = own;
     let opened = open(input, own_input, false)
         .and_then(|input| Ok([input, open(output, own_output, true)?, open(errors, own_errors, true)?]));
-    let streams = opened.map_err(|error| step("open the standard streams", None, &error, "redirect them"))?;
-    Ok((streams, console))
+    let handles = opened.map_err(|error| step("open the standard streams", None, &error, "redirect them"))?;
+    Ok(Streams::Handles { handles, shares_console })
 }
 
 /// A program without a console may have no standard handles at all.

@@ -11,9 +11,9 @@ use nt_security::Sid;
 
 use super::error::Win32Error;
 use super::launch::Stream as Stdio;
-use super::logon_process::{COMMAND_LINE, RunnerProcess, Start};
+use super::logon_process::{COMMAND_LINE, Start};
+pub use super::logon_process::{RunnerProcess, own_handles};
 use super::running::Running;
-use super::token::Token;
 use super::{logon_station, pipe, token_facts};
 use crate::launch::Environment;
 use crate::launch::elevated::{Door, Opening, handshake_failure, logon_failure};
@@ -299,12 +299,4 @@ impl Child for Command {
     }
 
     fn resize(&self, _: Size) {}
-}
-
-/// Whose process this is: for tests that ask whether a runner is what it should be.
-///
-/// # Errors
-/// The system's.
-pub fn own_user() -> Result<Sid, Win32Error> {
-    Token::own()?.user()
 }

@@ -5,12 +5,12 @@ use std::ptr;
 use std::time::Duration;
 
 use nt_security::{SecurityDescriptor, Sid};
-use windows_sys::Win32::Foundation::{ERROR_INVALID_PARAMETER, WAIT_OBJECT_0};
+use windows_sys::Win32::Foundation::{ERROR_INVALID_PARAMETER, HANDLE, WAIT_OBJECT_0};
 use windows_sys::Win32::Security::{DACL_SECURITY_INFORMATION, SetKernelObjectSecurity};
 use windows_sys::Win32::System::Threading::{
-    CREATE_SUSPENDED, CREATE_UNICODE_ENVIRONMENT, CreateProcessWithLogonW, GetExitCodeProcess,
-    LOGON_WITH_PROFILE, PROCESS_INFORMATION, ResumeThread, STARTUPINFOW, TerminateProcess,
-    WaitForSingleObject,
+    CREATE_SUSPENDED, CREATE_UNICODE_ENVIRONMENT, CreateProcessWithLogonW, GetCurrentProcess,
+    GetExitCodeProcess, GetProcessHandleCount, LOGON_WITH_PROFILE, PROCESS_INFORMATION, ResumeThread,
+    STARTUPINFOW, TerminateProcess, WaitForSingleObject,
 };
 
 use super::error::Win32Error;
@@ -30,7 +30,7 @@ pub struct RunnerProcess {
     process: Handle,
     id: u32,
     /// Closing it kills: also when this process is killed, whatever the runner does.
-    _job: Job,
+    job: Job,
 }
 
 /// What the runner is started with.
@@ -74,7 +74,7 @@ impl RunnerProcess {
             Ok(job)
         };
         match ready() {
-            Ok(job) => Ok(Self { process, id, _job: job }),
+            Ok(job) => Ok(Self { process, id, job }),
             Err(error) => {
                 // SAFETY: an open process handle. It never ran.
                 unsafe { TerminateProcess(process.as_raw_handle(), 1) };
@@ -102,8 +102,25 @@ impl RunnerProcess {
 
     /// Ends it now.
     pub fn kill(&self) {
-        self._job.kill(1);
+        self.job.kill(1);
     }
+
+    /// How many handles it has open.
+    pub fn handles(&self) -> Option<u32> {
+        handles(self.process.as_raw_handle())
+    }
+}
+
+/// How many handles this process has open.
+pub fn own_handles() -> Option<u32> {
+    // SAFETY: a pseudo handle, which needs no closing.
+    handles(unsafe { GetCurrentProcess() })
+}
+
+fn handles(process: HANDLE) -> Option<u32> {
+    let mut count = 0;
+    // SAFETY: an open process handle; `count` is written.
+    (unsafe { GetProcessHandleCount(process, &raw mut count) } != 0).then_some(count)
 }
 
 fn create(credentials: &Credentials, start: &Start<'_>) -> Result<(Handle, Handle, u32), Win32Error> {

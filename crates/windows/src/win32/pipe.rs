@@ -5,6 +5,7 @@
 use std::fs::File;
 use std::os::windows::io::AsRawHandle;
 use std::ptr;
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use nt_security::{SecurityDescriptor, Sid};
@@ -17,6 +18,7 @@ use windows_sys::Win32::Storage::FileSystem::{
     CreateFileW, FILE_FLAG_FIRST_PIPE_INSTANCE, FILE_READ_ATTRIBUTES, FILE_WRITE_DATA, OPEN_EXISTING,
     PIPE_ACCESS_DUPLEX, SECURITY_IDENTIFICATION, SECURITY_SQOS_PRESENT, SYNCHRONIZE,
 };
+use windows_sys::Win32::System::IO::CancelSynchronousIo;
 use windows_sys::Win32::System::Pipes::{
     ConnectNamedPipe, CreateNamedPipeW, DisconnectNamedPipe, GetNamedPipeClientProcessId,
     GetNamedPipeServerProcessId, PIPE_NOWAIT, PIPE_READMODE_BYTE, PIPE_REJECT_REMOTE_CLIENTS, PIPE_TYPE_BYTE,
@@ -44,6 +46,12 @@ pub fn random<const N: usize>() -> Result<[u8; N], Win32Error> {
     // SAFETY: the buffer has the bytes that are asked for.
     let done = unsafe { RtlGenRandom(bytes.as_mut_ptr().cast(), N as u32) };
     if done { Ok(bytes) } else { Err(Win32Error::last("RtlGenRandom")) }
+}
+
+/// Ends a read or write in which a thread of ours waits. One that is just about to begin is not ended: to be called until the thread is.
+pub fn cancel_reading<T>(thread: &JoinHandle<T>) {
+    // SAFETY: an open thread handle. It fails where there is nothing to cancel.
+    unsafe { CancelSynchronousIo(thread.as_raw_handle()) };
 }
 
 /// Which way the bytes of a pipe go.

@@ -12,10 +12,12 @@ use windows_sys::Win32::System::Threading::{
     CREATE_NO_WINDOW, CREATE_SUSPENDED, CREATE_UNICODE_ENVIRONMENT, CreateProcessAsUserW,
     DeleteProcThreadAttributeList, EXTENDED_STARTUPINFO_PRESENT, GetCurrentProcess, GetExitCodeProcess,
     INFINITE, InitializeProcThreadAttributeList, LPPROC_THREAD_ATTRIBUTE_LIST,
-    PROC_THREAD_ATTRIBUTE_HANDLE_LIST, PROC_THREAD_ATTRIBUTE_JOB_LIST, PROCESS_INFORMATION, ResumeThread,
-    STARTF_USESTDHANDLES, STARTUPINFOEXW, TerminateProcess, UpdateProcThreadAttribute, WaitForSingleObject,
+    PROC_THREAD_ATTRIBUTE_HANDLE_LIST, PROC_THREAD_ATTRIBUTE_JOB_LIST, PROC_THREAD_ATTRIBUTE_PSEUDOCONSOLE,
+    PROCESS_INFORMATION, ResumeThread, STARTF_USESTDHANDLES, STARTUPINFOEXW, TerminateProcess,
+    UpdateProcThreadAttribute, WaitForSingleObject,
 };
 
+use super::conpty::PseudoConsole;
 use super::error::Win32Error;
 use super::handle::{Handle, check, own};
 use super::security::Attributes;
@@ -40,10 +42,21 @@ pub struct Birth<'a> {
     pub desktop: Option<&'a WideString>,
     /// Descriptor of process and thread.
     pub security: &'a Attributes,
-    /// The three standard streams, inheritable, and the only handles that the process gets.
-    pub streams: &'a [Handle; 3],
-    /// Whether it shares the launcher's console.
-    pub console: bool,
+    /// What its standard streams are connected to.
+    pub streams: &'a Streams,
+}
+
+/// The standard streams of a process.
+pub enum Streams {
+    /// Three inheritable handles, the only ones that the process gets.
+    Handles {
+        /// Input, output, errors.
+        handles: [Handle; 3],
+        /// Whether it shares the launcher's console.
+        shares_console: bool,
+    },
+    /// A pseudo console, and no handle at all.
+    Terminal(PseudoConsole),
 }
 
 /// The command's words.
@@ -64,10 +77,19 @@ impl Process {
     /// # Errors
     /// The system's.
     pub fn create(birth: &Birth<'_>, words: &mut Words) -> Result<Self, Win32Error> {
-        let handles = birth.streams.each_ref().map(|stream| stream.as_raw_handle());
+        // With a pseudo console the handles are named too, as none: else those of the launcher, where they are redirected, are taken.
+        let (handles, inherits) = match birth.streams {
+            Streams::Handles { handles, .. } => {
+                (handles.each_ref().map(|stream| stream.as_raw_handle()), true)
+            }
+            Streams::Terminal(_) => ([ptr::null_mut(); 3], false),
+        };
         let jobs = [birth.job];
         let mut attributes = AttributeList::new(2)?;
-        attributes.set(PROC_THREAD_ATTRIBUTE_HANDLE_LIST, &handles)?;
+        match birth.streams {
+            Streams::Handles { .. } => attributes.set(PROC_THREAD_ATTRIBUTE_HANDLE_LIST, &handles)?,
+            Streams::Terminal(console) => attributes.set_console(console)?,
+        }
         attributes.set(PROC_THREAD_ATTRIBUTE_JOB_LIST, &jobs)?;
         let mut desktop = birth.desktop.cloned();
         let mut startup = STARTUPINFOEXW::default();
@@ -78,7 +100,7 @@ impl Process {
         startup.StartupInfo.lpDesktop = desktop.as_mut().map_or(ptr::null_mut(), WideString::as_mut_ptr);
         startup.lpAttributeList = attributes.raw();
         let mut flags = CREATE_SUSPENDED | CREATE_UNICODE_ENVIRONMENT | EXTENDED_STARTUPINFO_PRESENT;
-        if !birth.console {
+        if matches!(birth.streams, Streams::Handles { shares_console: false, .. }) {
             flags |= CREATE_NO_WINDOW;
         }
         let mut made = PROCESS_INFORMATION::default();
@@ -91,7 +113,7 @@ impl Process {
                 words.command_line.as_mut_ptr(),
                 birth.security.as_ptr(),
                 birth.security.as_ptr(),
-                1,
+                inherits.into(),
                 flags,
                 words.block.as_ptr().cast(),
                 words.cwd.as_ptr(),
@@ -209,6 +231,22 @@ impl<'a> AttributeList<'a> {
                 attribute as usize,
                 handles.as_ptr().cast(),
                 size_of_val(handles),
+                ptr::null_mut(),
+                ptr::null(),
+            )
+        })
+    }
+
+    /// The value of this attribute is the console itself, and not a pointer to it.
+    fn set_console(&mut self, console: &'a PseudoConsole) -> Result<(), Win32Error> {
+        // SAFETY: an initialized list with room for it; the console outlives the list, says its lifetime.
+        check("UpdateProcThreadAttribute", unsafe {
+            UpdateProcThreadAttribute(
+                self.raw(),
+                0,
+                PROC_THREAD_ATTRIBUTE_PSEUDOCONSOLE as usize,
+                ptr::without_provenance(console.raw().cast_unsigned()),
+                size_of_val(&console.raw()),
                 ptr::null_mut(),
                 ptr::null(),
             )

@@ -4,8 +4,9 @@ use std::ptr;
 
 use nt_security::Sid;
 use windows_sys::Win32::System::Registry::{
-    HKEY, HKEY_LOCAL_MACHINE, KEY_READ, REG_DWORD, RRF_RT_REG_SZ, RegCloseKey, RegDeleteKeyValueW,
-    RegDeleteKeyW, RegGetValueW, RegOpenKeyExW, RegQueryInfoKeyW, RegSetKeyValueW,
+    HKEY, HKEY_LOCAL_MACHINE, KEY_READ, REG_DWORD, RRF_NOEXPAND, RRF_RT_REG_EXPAND_SZ, RRF_RT_REG_SZ,
+    RegCloseKey, RegDeleteKeyValueW, RegDeleteKeyW, RegGetValueW, RegOpenKeyExW, RegQueryInfoKeyW,
+    RegSetKeyValueW,
 };
 use windows_sys::Win32::UI::Shell::DeleteProfileW;
 
@@ -32,21 +33,22 @@ fn check(call: &'static str, object: &str, status: u32) -> MachineResult<()> {
 
 /// A text below HKEY_LOCAL_MACHINE, with its variables replaced.
 fn machine_text(key: &str, name: &str) -> Option<String> {
+    text_with(key, name, RRF_RT_REG_SZ)
+}
+
+/// A text below HKEY_LOCAL_MACHINE as it stands.
+pub(super) fn machine_text_raw(key: &str, name: &str) -> Option<String> {
+    text_with(key, name, RRF_RT_REG_SZ | RRF_RT_REG_EXPAND_SZ | RRF_NOEXPAND)
+}
+
+fn text_with(key: &str, name: &str, flags: u32) -> Option<String> {
     let (key, name) = (wide(key), wide(name));
     let mut buffer = [0u16; 1024];
     let mut size = size_of_val(&buffer) as u32;
-    // SAFETY: the buffer has `size` bytes; RRF_RT_REG_SZ lets the call replace the variables of REG_EXPAND_SZ.
+    // SAFETY: the buffer has `size` bytes; without RRF_NOEXPAND the call replaces the variables of REG_EXPAND_SZ.
     let status = unsafe {
         let (kind, data) = (ptr::null_mut(), buffer.as_mut_ptr().cast());
-        RegGetValueW(
-            HKEY_LOCAL_MACHINE,
-            key.as_ptr(),
-            name.as_ptr(),
-            RRF_RT_REG_SZ,
-            kind,
-            data,
-            &raw mut size,
-        )
+        RegGetValueW(HKEY_LOCAL_MACHINE, key.as_ptr(), name.as_ptr(), flags, kind, data, &raw mut size)
     };
     (status == 0).then(|| wide::read(&buffer).to_string_lossy().into_owned())
 }

@@ -1,5 +1,6 @@
 //! A command that runs, to its end.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use super::error::Win32Error;
@@ -20,6 +21,10 @@ pub use crate::runner::Ended;
 pub struct Running {
     started: Started<Machine>,
     deadline: Option<Instant>,
+    /// Whether what the command leaves running goes on after its end.
+    leaves: bool,
+    /// Whether it was let go.
+    left: AtomicBool,
 }
 
 impl Running {
@@ -45,7 +50,12 @@ impl Running {
         let started = begin(&Machine, recipe, command, stdio)?;
         let limit = recipe.job.wall_clock_ms.map(Duration::from_millis);
         let deadline = limit.and_then(|time| Instant::now().checked_add(time));
-        Ok(Self { started, deadline })
+        Ok(Self { started, deadline, leaves: false, left: AtomicBool::new(false) })
+    }
+
+    /// When the command ends by itself, what it leaves running goes on, in the same sandbox. Whatever ends it before ends all.
+    pub fn leave_the_rest(&mut self) {
+        self.leaves = true;
     }
 
     /// The process id of the command.
@@ -77,20 +87,28 @@ impl Running {
 
     fn look(&self, most: Option<Duration>) -> Result<Option<Ended>, Win32Error> {
         let ended = if self.started.process.wait(most)? {
-            Ended::Code(self.started.process.exit_code()?)
+            let code = self.started.process.exit_code()?;
+            if self.leaves && !self.left.swap(true, Ordering::SeqCst) {
+                self.started.job.release()?;
+            }
+            Ended::Code(code)
         } else if self.deadline.is_some_and(|deadline| Instant::now() >= deadline) {
             Ended::TimedOut
         } else {
             return Ok(None);
         };
         self.kill();
-        self.started.job.wait_empty(GOING);
+        if !self.left.load(Ordering::SeqCst) {
+            self.started.job.wait_empty(GOING);
+        }
         Ok(Some(ended))
     }
 
-    /// Kills the whole tree.
+    /// Kills the whole tree, unless the command has ended and left it running on purpose.
     pub fn kill(&self) {
-        self.started.job.kill(KILLED);
+        if !self.left.load(Ordering::SeqCst) {
+            self.started.job.kill(KILLED);
+        }
     }
 
     /// Ends the whole tree as Ctrl-C does where no process has a handler of its own.

@@ -5,6 +5,7 @@ use windows_sys::Win32::Storage::FileSystem::{
     QueryDosDeviceW,
 };
 
+use super::files;
 use super::wide::{self, WideString};
 use crate::plan::facts::{Volume, VolumeKind};
 use crate::plan::path::WinPath;
@@ -47,7 +48,8 @@ fn volume(letter: char) -> Option<Volume> {
     if drive_type == REMOTE {
         return Some(volume);
     }
-    let (file_system, flags) = information(&name)?;
+    let (file_system, flags, serial) = information(&name)?;
+    files::know_serial(letter, serial);
     let stores_descriptors = ["NTFS", "REFS"].contains(&file_system.to_ascii_uppercase().as_str());
     let is_fat = file_system.to_ascii_uppercase().contains("FAT");
     if volume.kind == VolumeKind::Fixed && !stores_descriptors && !is_fat {
@@ -56,7 +58,6 @@ fn volume(letter: char) -> Option<Volume> {
     volume.persistent_acls = flags & PERSISTENT_ACLS != 0;
     volume.labels = stores_descriptors && volume.persistent_acls;
     volume.read_only = flags & READ_ONLY != 0;
-    volume.guid = guid(&name);
     volume.file_system = file_system;
     Some(volume)
 }
@@ -73,19 +74,22 @@ fn kind(drive_type: u32, is_subst: bool) -> Option<VolumeKind> {
     }
 }
 
-fn information(root: &WideString) -> Option<(String, u32)> {
-    let (mut name, mut flags) = ([0u16; 64], 0);
+/// The file system's name, its flags, and the volume's serial number.
+fn information(root: &WideString) -> Option<(String, u32, u32)> {
+    let (mut name, mut flags, mut serial) = ([0u16; 64], 0, 0);
     // SAFETY: the buffer has as many units as is said; what is not wanted is null.
     let done = unsafe {
         let (null, none) = (std::ptr::null_mut(), std::ptr::null_mut());
         let units = name.len() as u32;
-        GetVolumeInformationW(root.as_ptr(), null, 0, none, none, &raw mut flags, name.as_mut_ptr(), units)
+        let (serial, flags) = (&raw mut serial, &raw mut flags);
+        GetVolumeInformationW(root.as_ptr(), null, 0, serial, none, flags, name.as_mut_ptr(), units)
     };
-    (done != 0).then(|| (wide::read(&name).to_string_lossy().into_owned(), flags))
+    (done != 0).then(|| (wide::read(&name).to_string_lossy().into_owned(), flags, serial))
 }
 
 /// `Volume{…}`, without the `\\?\` before it.
-fn guid(root: &WideString) -> Option<String> {
+pub(super) fn guid_of(drive: &WinPath) -> Option<String> {
+    let root = WideString::new(drive.as_str()).ok()?;
     let mut name = [0u16; 64];
     // SAFETY: the buffer has as many units as is said.
     let done =

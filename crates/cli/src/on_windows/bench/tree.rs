@@ -83,6 +83,8 @@ pub fn measure(files: u32) -> Result<Figures, Failure> {
 /// What preparing a granted tree consists of.
 fn parts(files: u32, work: &Path, state: &State) -> Result<Vec<(String, Spread)>, Failure> {
     let (mut describing, mut gathering, mut planning) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut noting, mut forgetting) = (Vec::new(), Vec::new());
+    let own = WindowsHost.process();
     let policy = policy();
     for _ in 0..AGAIN {
         let begun = Instant::now();
@@ -96,8 +98,20 @@ fn parts(files: u32, work: &Path, state: &State) -> Result<Vec<(String, Spread)>
         let begun = Instant::now();
         plan(&policy, &facts).map_err(|error| failed(&error))?;
         planning.push(since(begun));
+        let begun = Instant::now();
+        state.begin_run(own, &[]).map_err(|error| failed(&error))?;
+        noting.push(since(begun));
+        let begun = Instant::now();
+        state.end_run(own).map_err(|error| failed(&error))?;
+        forgetting.push(since(begun));
     }
-    let parts = [("the machine alone", describing), ("all facts", gathering), ("the plan", planning)];
+    let parts = [
+        ("the machine alone", describing),
+        ("all facts", gathering),
+        ("the plan", planning),
+        ("noting the run", noting),
+        ("forgetting the run", forgetting),
+    ];
     let named = |(what, times)| (format!("preparing {files} files again: {what}"), Spread::of(times));
     Ok(parts.into_iter().map(named).collect())
 }
