@@ -13,7 +13,9 @@
 //! # Ok::<(), codex_sandbox::Error>(())
 //! ```
 //!
-//! One [`Sandbox`] starts many commands, from any thread. What a command may do is asked with [`Sandbox::rules`], what a
+//! One [`Sandbox`] starts many commands, from any thread. On Linux its commands, from the second on, share what is costly to
+//! build: a loopback interface of their own, System V and POSIX IPC, `/dev/shm` and pseudo terminals, so that a server started
+//! by one answers another. They do not see each other's processes, and each tree ends with its command. What a command may do is asked with [`Sandbox::rules`], what a
 //! run would do with [`Sandbox::plan`].
 #![forbid(unsafe_code)]
 

@@ -21,7 +21,7 @@ mod signals;
 mod sockets;
 mod worktree;
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::ffi::CString;
 use std::os::fd::{AsFd, OwnedFd};
 
@@ -55,6 +55,7 @@ pub struct Broker<'a> {
     lock: std::rc::Rc<lock::RunsLock>,
     umask: Umask,
     reports: BTreeSet<String>,
+    received: VecDeque<Call>,
     /// The last answers that could not be delivered because a signal interrupted the caller (kernels before 5.19): the
     /// call comes again, and must not be done twice.
     undelivered: HashMap<i32, Undelivered>,
@@ -69,6 +70,9 @@ struct Umask {
     current: u32,
     changed: bool,
 }
+
+/// Calls that are received before their turn, at most.
+const MAX_RECEIVED: usize = 1024;
 
 /// Reports that are kept at most.
 const MAX_REPORTS: usize = 64;
@@ -97,6 +101,7 @@ impl<'a> Broker<'a> {
             lock: std::rc::Rc::new(lock::RunsLock::new(lock)),
             umask: Umask { initial, current: initial, changed: false },
             reports: BTreeSet::new(),
+            received: VecDeque::new(),
             undelivered: HashMap::new(),
         })
     }
@@ -122,9 +127,23 @@ impl<'a> Broker<'a> {
         self.plan.landlock_abi > 0
     }
 
-    /// Receives and answers one call.
+    /// Whether calls were received that have no answer yet.
+    pub fn has_received_calls(&self) -> bool {
+        !self.received.is_empty()
+    }
+
+    /// Receives every call that waits. Until it is received, a signal makes a call fail with EINTR, which mkdir(2) and its like
+    /// never do elsewhere; after that only a fatal signal ends it (Linux 5.19).
+    fn receive_all(&mut self) {
+        while self.received.len() < MAX_RECEIVED && self.listener.has_call() {
+            self.received.extend(self.listener.receive());
+        }
+    }
+
+    /// Answers one call.
     pub fn serve_one(&mut self) {
-        let Some(call) = self.listener.receive() else { return };
+        self.receive_all();
+        let Some(call) = self.received.pop_front() else { return };
         if let Some((nr, args, result)) = self.undelivered.remove(&call.tid)
             && nr == call.nr
             && args == call.args

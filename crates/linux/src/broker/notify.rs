@@ -2,6 +2,7 @@
 
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
+use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::io::Errno;
 
 use crate::sys;
@@ -123,6 +124,13 @@ impl Listener {
     /// A second handle, for a worker thread.
     pub fn share(&self) -> std::io::Result<Self> {
         Ok(Self { fd: self.fd.try_clone()? })
+    }
+
+    /// Whether a call waits to be received.
+    pub fn has_call(&self) -> bool {
+        let mut fds = [PollFd::new(&self.fd, PollFlags::IN)];
+        rustix::event::poll(&mut fds, Some(&Timespec::default()))
+            .is_ok_and(|_| fds[0].revents().contains(PollFlags::IN))
     }
 
     /// The next call; `None` when its process died meanwhile.

@@ -292,7 +292,9 @@ impl Loop<'_, '_> {
             PollFd::new(self.control, PollFlags::IN),
         ];
         let mut limit = deadline.map(|at| at.saturating_duration_since(Instant::now()));
-        if self.broker.has_blocked_calls() {
+        if self.broker.has_received_calls() {
+            limit = Some(Duration::ZERO);
+        } else if self.broker.has_blocked_calls() {
             // Somebody has to notice that the process behind a blocked call was killed or got a signal.
             let look = Duration::from_millis(50);
             limit = Some(limit.map_or(look, |limit| limit.min(look)));
@@ -308,7 +310,7 @@ impl Loop<'_, '_> {
         let on = |at: usize, flags: PollFlags| fds.get(at).is_some_and(|fd| fd.revents().intersects(flags));
         let any = PollFlags::IN | PollFlags::HUP | PollFlags::ERR;
         Ok(Ready {
-            call: on(0, PollFlags::IN),
+            call: on(0, PollFlags::IN) || self.broker.has_received_calls(),
             launcher_gone: on(1, any),
             signal: on(2, any),
             message: on(3, any),
