@@ -95,7 +95,7 @@ impl View {
             protected: protected(policy),
             deny_read: deny_read(policy),
             temp_dirs: temp_dirs(policy),
-            caches: caches(),
+            caches: caches(policy),
             overlay_name: overlay_name(policy),
             overlay_possible: policy.temp.private.as_deref().is_some_and(overlay_possible),
             terminal: terminal(),
@@ -142,8 +142,12 @@ fn temp_dirs(policy: &Resolved) -> Vec<(PathBuf, bool)> {
     .collect()
 }
 
-/// npm's cache, where it has been used: `npm ci --offline` reads it, and every installation writes into it.
-fn caches() -> Vec<PathBuf> {
+/// npm's cache, where it has been used: `npm ci --offline` reads it, and every installation writes into it. An overlay is a
+/// tenth of a run's start, so only roots that npm would work in get it.
+fn caches(policy: &Resolved) -> Vec<PathBuf> {
+    if !policy.roots.iter().any(|root| root.path.join("package.json").exists()) {
+        return Vec::new();
+    }
     let Some(home) = std::env::var_os("HOME").map(PathBuf::from).filter(|home| home.is_absolute()) else {
         return Vec::new();
     };
