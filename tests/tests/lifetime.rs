@@ -246,3 +246,28 @@ fn control_groups(dir: &Path, depth: u32) -> Vec<PathBuf> {
         })
         .collect()
 }
+
+/// The broker of another run has the lock and does not go on (its user stopped it): commands that change nothing do not notice,
+/// the others wait, and what ends a run still ends it.
+#[test]
+fn a_run_that_waits_for_another_can_be_ended() {
+    each_user(|user| {
+        let place = Place::new(user);
+        place.sh("true").expect_code(0);
+        let lock = place.home().join(".cache/codex-sandbox/lock");
+        let lock = std::fs::OpenOptions::new().write(true).open(lock).expect("the first run made it");
+        lock.lock().expect("no run has it");
+        place.sh("cat /etc/passwd > /dev/null; echo read").expect_code(0).expect_out("read");
+        place.sandboxed(["touch", "file"]).flags(["--timeout", "1"]).output().expect_code(124);
+        let mut waiting = place.sandboxed(["touch", "file"]).start();
+        std::thread::sleep(std::time::Duration::from_millis(300));
+        waiting.signal(Signal::KILL);
+        waiting.wait_only();
+        assert!(!place.path("file").exists());
+        let waiting = place.sandboxed(["touch", "file"]).start();
+        std::thread::sleep(std::time::Duration::from_millis(300));
+        lock.unlock().expect("it was locked");
+        waiting.wait().expect_code(0);
+        assert!(place.path("file").exists());
+    });
+}

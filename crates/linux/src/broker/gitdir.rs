@@ -20,18 +20,27 @@ pub fn nearest_above(
     depth: usize,
     made: &HashSet<FileId>,
 ) -> Result<Option<usize>, Errno> {
-    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    let mut at = rustix::fs::openat(dir, c".", flags, Mode::empty())?;
+    let mut at: Option<OwnedFd> = None;
     for level in 0..depth {
-        if is_git_dir(at.as_fd()) && !was_made(at.as_fd(), made) {
-            return Ok(Some(level));
+        let climbed = level % CLIMB;
+        if level > 0 && climbed == 0 {
+            let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+            let from = at.as_ref().map_or(dir, AsFd::as_fd);
+            at = Some(rustix::fs::openat(from, &UP[..3 * CLIMB - 1], flags, Mode::empty())?);
         }
-        if level + 1 < depth {
-            at = rustix::fs::openat(&at, c"..", flags, Mode::empty())?;
+        let from = at.as_ref().map_or(dir, AsFd::as_fd);
+        let up = &UP[..3 * climbed];
+        if is_git_dir(from, up) && !was_made(from, up, made) {
+            return Ok(Some(level));
         }
     }
     Ok(None)
 }
+
+/// Levels that are looked at from one descriptor: opening each costs more, and a long way up is slow to walk anew each time.
+const CLIMB: usize = 8;
+/// The way up so many levels.
+const UP: &str = "../../../../../../../../";
 
 /// What git looks for in a git directory.
 const MARKS: [&str; 3] = ["HEAD", "objects", "refs"];
@@ -42,17 +51,19 @@ pub fn other_marks(name: &[u8]) -> Option<Vec<&'static str>> {
     MARKS.iter().any(is).then(|| MARKS.into_iter().filter(|mark| !is(mark)).collect())
 }
 
-/// Whether git would take the folder for a git directory. What cannot be looked at counts as there.
-fn is_git_dir(dir: BorrowedFd<'_>) -> bool {
+/// Whether git would take the folder, `way` (empty, or with a closing slash) from `dir`, for a git directory. What cannot be
+/// looked at counts as there.
+fn is_git_dir(dir: BorrowedFd<'_>, way: &str) -> bool {
     let missing = |name: &&str| {
-        let stat = rustix::fs::statat(dir, *name, AtFlags::SYMLINK_NOFOLLOW);
+        let stat = rustix::fs::statat(dir, format!("{way}{name}"), AtFlags::SYMLINK_NOFOLLOW);
         matches!(stat, Err(Errno::NOENT | Errno::NOTDIR))
     };
     !MARKS.iter().any(missing)
 }
 
-fn was_made(dir: BorrowedFd<'_>, made: &HashSet<FileId>) -> bool {
-    rustix::fs::fstat(dir).is_ok_and(|stat| made.contains(&id_of(&stat)))
+fn was_made(dir: BorrowedFd<'_>, way: &str, made: &HashSet<FileId>) -> bool {
+    let stat = rustix::fs::statat(dir, format!("{way}."), AtFlags::SYMLINK_NOFOLLOW);
+    stat.is_ok_and(|stat| made.contains(&id_of(&stat)))
 }
 
 /// Entries that one search reads at most.
@@ -83,10 +94,10 @@ fn search(
     left: &mut usize,
 ) -> Option<bool> {
     // A folder made in this run holds nothing older: moving an old git directory into it was refused.
-    if was_made(dir.as_fd(), made) {
+    if was_made(dir.as_fd(), "", made) {
         return Some(false);
     }
-    if is_git_dir(dir.as_fd()) {
+    if is_git_dir(dir.as_fd(), "") {
         return Some(true);
     }
     let entries = rustix::fs::Dir::read_from(dir).ok()?;
@@ -114,4 +125,31 @@ fn search(
         }
     }
     Some(false)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_nearest_git_directory_above_is_found_at_any_depth() {
+        let base = tempfile::tempdir().expect("a temporary folder can be made");
+        let mut path = base.path().join("bare");
+        for mark in MARKS {
+            std::fs::create_dir_all(path.join(mark)).expect("made");
+        }
+        let bare = std::fs::metadata(&path).expect("made");
+        for depth in 0..30 {
+            let flags = OFlags::PATH | OFlags::CLOEXEC;
+            let dir = rustix::fs::open(&path, flags, Mode::empty()).expect("made");
+            let above = |depth, made: &HashSet<FileId>| nearest_above(dir.as_fd(), depth, made);
+            assert_eq!(above(depth + 1, &HashSet::new()), Ok(Some(depth)));
+            assert_eq!(above(depth, &HashSet::new()), Ok(None), "no further than it was asked");
+            use std::os::unix::fs::MetadataExt;
+            let made = HashSet::from([(bare.dev(), bare.ino())]);
+            assert_eq!(above(depth + 1, &made), Ok(None), "this run made it");
+            path.push("d");
+            std::fs::create_dir(&path).expect("made");
+        }
+    }
 }

@@ -2,6 +2,7 @@
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
+use std::time::Duration;
 
 use rustix::fs::{FlockOperation, Mode, OFlags};
 use rustix::io::Errno;
@@ -15,14 +16,19 @@ impl RunsLock {
         Self(file)
     }
 
-    /// Waits until no other broker is at work.
-    pub fn hold(&self) -> Held<'_> {
-        if let Some(file) = &self.0 {
-            // It fails only where the kernel is out of memory for locks, and then a single run is as safe as before.
-            let _shared =
-                rustix::io::retry_on_intr(|| rustix::fs::flock(file, FlockOperation::LockExclusive));
+    /// Takes the lock, if no other broker is at work or one soon ends its work (it takes microseconds). `None`: try again later.
+    pub fn try_hold(&self) -> Option<Held<'_>> {
+        const TRIES: u32 = 16;
+        const PAUSE: Duration = Duration::from_micros(20);
+        let Some(file) = &self.0 else { return Some(Held(self)) };
+        for _ in 0..TRIES {
+            match rustix::fs::flock(file, FlockOperation::NonBlockingLockExclusive) {
+                Err(Errno::WOULDBLOCK | Errno::INTR) => std::thread::sleep(PAUSE),
+                // It fails otherwise only where the kernel is out of memory for locks, and then a single run is as safe as before.
+                Ok(()) | Err(_) => return Some(Held(self)),
+            }
         }
-        Held(self)
+        None
     }
 }
 

@@ -24,6 +24,7 @@ mod worktree;
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::ffi::CString;
 use std::os::fd::{AsFd, OwnedFd};
+use std::time::{Duration, Instant};
 
 use codex_sandbox_policy::rules::PathRules;
 use rustix::io::Errno;
@@ -56,6 +57,8 @@ pub struct Broker<'a> {
     umask: Umask,
     reports: BTreeSet<String>,
     received: VecDeque<Call>,
+    /// Since when the first of them waits for the lock of runs.
+    waiting_since: Option<Instant>,
     /// The last answers that could not be delivered because a signal interrupted the caller (kernels before 5.19): the
     /// call comes again, and must not be done twice.
     undelivered: HashMap<i32, Undelivered>,
@@ -69,6 +72,12 @@ struct Umask {
     initial: u32,
     current: u32,
     changed: bool,
+}
+
+/// Whether a call looks names up or changes them, which takes the lock of runs.
+fn changes_names(call: &Call) -> bool {
+    let others = [Sys::Umask, Sys::Connect, Sys::Socketpair, Sys::Kill];
+    Sys::from_number(call.nr).is_some_and(|sys| !others.contains(&sys))
 }
 
 /// Calls that are received before their turn, at most.
@@ -102,6 +111,7 @@ impl<'a> Broker<'a> {
             umask: Umask { initial, current: initial, changed: false },
             reports: BTreeSet::new(),
             received: VecDeque::new(),
+            waiting_since: None,
             undelivered: HashMap::new(),
         })
     }
@@ -140,18 +150,32 @@ impl<'a> Broker<'a> {
         }
     }
 
-    /// Answers one call.
+    /// Whether the next call waits for another run's broker, which has the lock.
+    pub fn waits_for_lock(&self) -> bool {
+        self.waiting_since.is_some()
+    }
+
+    /// Answers one call, if its turn has come.
     pub fn serve_one(&mut self) {
         self.receive_all();
-        let Some(call) = self.received.pop_front() else { return };
+        let Some(call) = self.received.front().copied() else { return };
         if let Some((nr, args, result)) = self.undelivered.remove(&call.tid)
             && nr == call.nr
             && args == call.args
         {
+            self.received.pop_front();
             let _gone = self.listener.answer(call.id, result.map(Answer::Value));
             return;
         }
-        let answer = self.handle(&call);
+        let lock = self.lock.clone();
+        let held = if changes_names(&call) { lock.try_hold() } else { None };
+        if changes_names(&call) && held.is_none() && !self.out_of_patience() {
+            return;
+        }
+        self.received.pop_front();
+        let refused = changes_names(&call) && held.is_none();
+        let answer = if refused { Err(Errno::BUSY) } else { self.handle(&call) };
+        self.waiting_since = None;
         let value = match &answer {
             Ok(Answer::Value(value)) => Some(Ok(*value)),
             Err(errno) => Some(Err(*errno)),
@@ -165,6 +189,21 @@ impl<'a> Broker<'a> {
         }
     }
 
+    /// A broker that has the lock for so long does not go on (its run was stopped, or its disk hangs). Without the lock nothing
+    /// is changed, but an error is better than waiting for ever.
+    fn out_of_patience(&mut self) -> bool {
+        const PATIENCE: Duration = Duration::from_secs(30);
+        let since = *self.waiting_since.get_or_insert_with(Instant::now);
+        if since.elapsed() < PATIENCE {
+            return false;
+        }
+        self.report(|| {
+            "files could not be changed (EBUSY): another run of yours holds the lock of runs and does not go on; is it stopped?"
+                .to_owned()
+        });
+        true
+    }
+
     fn remember_undelivered(&mut self, call: &Call, result: Result<i64, Errno>) {
         const MAX_UNDELIVERED: usize = 256;
         if self.undelivered.len() >= MAX_UNDELIVERED {
@@ -175,9 +214,6 @@ impl<'a> Broker<'a> {
 
     fn handle(&mut self, call: &Call) -> Handled {
         let sys = Sys::from_number(call.nr).ok_or(Errno::NOSYS)?;
-        let lock = self.lock.clone();
-        let changes_names = !matches!(sys, Sys::Umask | Sys::Connect | Sys::Socketpair | Sys::Kill);
-        let _held = changes_names.then(|| lock.hold());
         match sys {
             Sys::Open | Sys::Creat | Sys::Openat | Sys::Truncate => self.handle_file(call, sys),
             Sys::Mkdir

@@ -293,7 +293,8 @@ impl Loop<'_, '_> {
         ];
         let mut limit = deadline.map(|at| at.saturating_duration_since(Instant::now()));
         if self.broker.has_received_calls() {
-            limit = Some(Duration::ZERO);
+            let pause = if self.broker.waits_for_lock() { Duration::from_millis(1) } else { Duration::ZERO };
+            limit = Some(limit.map_or(pause, |limit| limit.min(pause)));
         } else if self.broker.has_blocked_calls() {
             // Somebody has to notice that the process behind a blocked call was killed or got a signal.
             let look = Duration::from_millis(50);
