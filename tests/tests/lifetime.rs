@@ -257,7 +257,7 @@ fn a_run_that_waits_for_another_can_be_ended() {
         let lock = place.home().join(".cache/codex-sandbox/lock");
         let lock = std::fs::OpenOptions::new().write(true).open(lock).expect("the first run made it");
         lock.lock().expect("no run has it");
-        place.sh("cat /etc/passwd > /dev/null; echo read").expect_code(0).expect_out("read");
+        place.sh("cat /etc/passwd > /dev/null && echo read").expect_code(0).expect_out("read");
         place.sandboxed(["touch", "file"]).flags(["--timeout", "1"]).output().expect_code(124);
         let mut waiting = place.sandboxed(["touch", "file"]).start();
         std::thread::sleep(std::time::Duration::from_millis(300));

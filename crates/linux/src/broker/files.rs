@@ -85,6 +85,16 @@ impl Broker<'_> {
         self.open(call, &request)
     }
 
+    /// Whether this is an open(2) of /dev/null or its like, which is the kernel's business whatever other runs do.
+    pub(super) fn opens_a_device(&self, call: &Call) -> bool {
+        let path = match Sys::from_number(call.nr) {
+            Some(Sys::Open | Sys::Creat) => self.path_argument(call, 0),
+            Some(Sys::Openat) => self.path_argument(call, 1),
+            _ => return false,
+        };
+        path.is_ok_and(|path| is_device_path(path.to_bytes()))
+    }
+
     fn open(&mut self, call: &Call, request: &Request) -> Handled {
         if is_device_path(request.path.to_bytes()) && self.walled() && !request.only_truncates() {
             return Ok(Answer::Continue);

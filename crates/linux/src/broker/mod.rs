@@ -169,12 +169,12 @@ impl<'a> Broker<'a> {
         }
         let lock = self.lock.clone();
         let held = if changes_names(&call) { lock.try_hold() } else { None };
-        if changes_names(&call) && held.is_none() && !self.out_of_patience() {
+        let waits = changes_names(&call) && held.is_none() && !self.opens_a_device(&call);
+        if waits && !self.out_of_patience() {
             return;
         }
         self.received.pop_front();
-        let refused = changes_names(&call) && held.is_none();
-        let answer = if refused { Err(Errno::BUSY) } else { self.handle(&call) };
+        let answer = if waits { Err(Errno::BUSY) } else { self.handle(&call) };
         self.waiting_since = None;
         let value = match &answer {
             Ok(Answer::Value(value)) => Some(Ok(*value)),
