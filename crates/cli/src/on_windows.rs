@@ -7,4 +7,5 @@ pub mod plan;
 mod progress;
 pub mod run;
 pub mod setup;
+mod setup_network;
 pub mod teardown;

@@ -119,6 +119,27 @@ fn the_account_without_a_network_has_none_and_the_other_one_does() {
     assert_eq!(ask(&machine, &probe, &send), before);
 }
 
+/// The whole way: policy, plan, the sealed password, the runner, the restricted token, the block; asked by `doctor` of itself.
+#[test]
+fn runs_are_the_accounts_and_doctor_tries_the_network_as_the_one_without() {
+    let Some((machine, probe)) = machine("setup: a run, and doctor") else { return };
+    set_up(&machine);
+    let ended = machine.run(["cmd", "/c", "whoami& echo x> in.txt& echo x> ..\\out.txt"]);
+    assert!(ended.text().contains("CodexSandboxOffline"), "{} {}", ended.text(), ended.err);
+    assert!(machine.work().join("in.txt").exists() && !machine.home().join("out.txt").exists());
+    let ended = machine.run([probe.as_str(), "udp", "192.0.2.1", "9"]);
+    assert_eq!(ended.text(), REFUSED, "{}", ended.err);
+    let ended = machine.run_with(&["--quiet", "--network"], [probe.as_str(), "udp", "192.0.2.1", "9"]);
+    assert_ne!(ended.text(), REFUSED, "{}", ended.err);
+    let doctor = machine.program(["doctor", "--json"]);
+    let value: serde_json::Value = serde_json::from_str(&doctor.text()).expect("JSON");
+    let network = value["machine"]["network"].as_array().expect("it was tried");
+    let end = |trial: &str| network.iter().find(|row| row["trial"] == trial).map(|row| row["end"].clone());
+    assert_eq!(end("udp"), Some("blocked".into()), "{network:#?}");
+    // Needs real Windows: loopback is the filtering platform's part.
+    assert_eq!(end("tcp-loopback"), Some("open".into()), "{network:#?}");
+}
+
 #[test]
 fn the_accounts_read_the_profile_except_secrets_and_write_nothing() {
     let Some((machine, probe)) = machine("setup: read grants") else { return };
