@@ -9,3 +9,4 @@ pub mod run;
 pub mod setup;
 mod setup_network;
 pub mod teardown;
+mod terminal;
