@@ -497,6 +497,9 @@ fn take_back(args: &TeardownArgs, here: &Here) -> Result<(bool, Value), Stop> {
         if args.json { Ok(()) } else { show_step(value).map_err(Into::into) }
     })?;
     let complete = code == exit::COMPLETE;
+    if complete && !args.json {
+        writeln!(std::io::stdout(), "the set-up is taken back")?;
+    }
     if !complete && !args.json {
         writeln!(
             std::io::stderr(),
