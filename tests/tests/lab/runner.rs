@@ -172,7 +172,11 @@ fn kill(pid: i32) {
 /// A command that goes round for ever with a child of its own, and its launcher.
 fn endless(machine: &Machine, marker: &str) -> Child {
     let forever = format!("for /l %i in (0,0,1) do @rem {marker}");
-    machine.command(["run", "--quiet", "--", "cmd", "/c", "cmd", "/c", &forever]).spawn().expect("runs")
+    // Winlab takes a killed program for one whose time is up, and ends the lab's server; the next one keeps the streams of its starter.
+    let started = machine.outside_unheard(["cmd", "/c", "exit 0"]);
+    assert_eq!(started, Some(0));
+    let mut command = machine.command(["run", "--quiet", "--", "cmd", "/c", "cmd", "/c", &forever]);
+    command.spawn().expect("runs")
 }
 
 fn until_it_runs(marker: &str) {
