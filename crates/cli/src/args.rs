@@ -147,6 +147,14 @@ pub struct RunArgs {
     /// Print how the run ended, or failed, as one line of JSON on standard error
     #[arg(long)]
     pub json: bool,
+    /// Give the command a console of its own, whose screen is copied to standard output and whose keys come from standard input
+    #[cfg(windows)]
+    #[arg(long)]
+    pub tty: bool,
+    /// Let what the command leaves running go on after its end, in the same sandbox
+    #[cfg(windows)]
+    #[arg(long)]
+    pub detach: bool,
     /// The command and its arguments, after --
     #[arg(last = true, required = true, value_name = "CMD")]
     pub command: Vec<OsString>,

@@ -7,4 +7,6 @@ pub mod plan;
 mod progress;
 pub mod run;
 pub mod setup;
+mod setup_network;
 pub mod teardown;
+mod terminal;

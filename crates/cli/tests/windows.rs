@@ -113,6 +113,7 @@ fn explanations_of_each_example() {
         assert_code(&output, 1);
         let answers: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
         assert_eq!(answers.as_array().map(Vec::len), Some(paths.len()));
+        assert_kept(&format!("{host}.explain.json"), &output);
     }
 }
 

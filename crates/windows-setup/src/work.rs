@@ -25,6 +25,8 @@ use crate::report::Reporter;
 
 /// DETACHED_PROCESS, CREATE_NEW_PROCESS_GROUP
 const DETACHED: u32 = 0x8 | 0x200;
+/// Longer than whoever waits leaves between two looks.
+const LAST_WORDS: Duration = Duration::from_millis(600);
 /// How long a worker has to end when it is told to.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -212,6 +214,8 @@ fn teardown(args: &Common) -> Result<u8, SetupError> {
     drop(reporter);
     if outcome.is_complete() && is_there {
         drop(lock);
+        // Whoever asked for the elevation reads the last lines before their file goes.
+        std::thread::sleep(LAST_WORDS);
         remove_folder(state, folder)?;
     }
     Ok(code)

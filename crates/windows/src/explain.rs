@@ -91,6 +91,8 @@ pub struct Explanation {
     pub verdict: Says,
     /// The checks behind it, step by step.
     pub decision: FileDecision,
+    /// What is created there is made read-only when the run ends, and reported: a protected name that does not exist yet.
+    pub frozen_at_end: bool,
     /// Gaps and limits of the plan that speak of the path.
     pub remarks: Vec<String>,
     /// Names of the SIDs that occur, for people.
@@ -128,18 +130,31 @@ pub fn explain(
         verdict.access == Access::Write
     };
     let user = user.is_some_and(|answer| answer.is_allowed());
+    let outcome = crate::prove::says(decision.outcome);
+    let frozen_at_end = !is_there
+        && outcome != Says::Deny
+        && op.is_creation()
+        && is_watched(plan, &located.path, &verdict.rule);
     Ok(Explanation {
         op,
+        frozen_at_end,
         policy: Says::from_bool(allowed && user),
         rule: verdict.rule,
         user,
-        verdict: crate::prove::says(decision.outcome),
+        verdict: outcome,
         remarks: remarks(plan, &located.path, op, is_there),
         names: text::names(&world, &decision),
         decision,
         object,
         located,
     })
+}
+
+/// Whether a missing path is, or lies in, a protected name that is looked for at the end of the run.
+fn is_watched(plan: &WindowsPlan, path: &WinPath, rule: &Rule) -> bool {
+    let (Rule::Protected { path: name, .. } | Rule::GitDir { path: name }) = rule else { return false };
+    let below = |folder: &WinPath| name.is_below(folder);
+    path.is_in(name) && plan.watch.iter().any(|watch| watch.below && below(&watch.folder))
 }
 
 /// On what a question is looked at, and as which operation.

@@ -13,9 +13,11 @@ use nt_security::AccessMask;
 use crate::grants::{GrantError, adopt};
 use crate::host::{Described, FileId, Host, HostError};
 use crate::plan::facts::{FACTS_VERSION, Facts, JournalEntry, NodeKind, State as StateFacts};
+use crate::plan::intent::private_folder;
 use crate::plan::path::WinPath;
 use crate::plan::rules::{Entry as RuleEntry, Rules};
 use crate::plan::sid_text::SidText;
+use crate::plan::worktree;
 use crate::state::{KnownSid, State, Verified, What};
 
 mod hash;
@@ -27,6 +29,8 @@ mod tree;
 
 use nodes::Nodes;
 
+/// Files of a linked worktree's directory that lead elsewhere.
+const POINTERS: [&str; 2] = ["gitdir", "commondir"];
 /// The most folders beside a root, or in the profile, that are looked at.
 const MOST_SIBLINGS: usize = 256;
 /// How many SIDs a plan takes at most: one for each root, the marker, the run.
@@ -163,12 +167,10 @@ impl<H: Host> Gatherer<'_, H> {
         }
         self.nodes.add(&folders.profiles.join("Public"));
         self.nodes.add(&folders.profile.join(r"AppData\LocalLow"));
-        // What we made there before.
-        for made in [folders.state.clone(), folders.state.join("tmp")] {
-            for entry in self.nodes.list(&made) {
-                if entry.kind == NodeKind::Folder {
-                    self.nodes.add(&made.join(&entry.name));
-                }
+        // What we made there before; what lies in `tmp` belongs to one workspace each.
+        for entry in self.nodes.list(&folders.state) {
+            if entry.kind == NodeKind::Folder {
+                self.nodes.add(&folders.state.join(&entry.name));
             }
         }
         let path = self.request.environment.iter().find(|(name, _)| name.eq_ignore_ascii_case("PATH"));
@@ -201,6 +203,8 @@ impl<H: Host> Gatherer<'_, H> {
     fn roots(&mut self) -> Vec<WinPath> {
         let policy = self.request.policy;
         let cwd = self.locate(self.request.cwd, None);
+        let private = private_folder(&self.described.folders, cwd.as_ref(), self.request.cwd);
+        self.nodes.add(&private);
         if policy.mode == Mode::ReadOnly {
             return Vec::new();
         }
@@ -242,9 +246,26 @@ impl<H: Host> Gatherer<'_, H> {
             _ => return None,
         };
         let dir = self.locate(&typed, Some(root))?;
-        let up =
-            dir.parent().filter(|up| up.name().is_some_and(|name| name.eq_ignore_ascii_case("worktrees")));
-        Some(up.and_then(|up| up.parent()).unwrap_or(dir))
+        Some(self.main_git_dir(dir))
+    }
+
+    /// The repository's own directory, where `dir` is its folder for a linked worktree; with what planning looks at to tell whether
+    /// the repository knows of the worktree (see `plan::worktree`).
+    fn main_git_dir(&mut self, dir: WinPath) -> WinPath {
+        let main = worktree::main_git_dir(&dir);
+        if main == dir {
+            return dir;
+        }
+        for name in POINTERS {
+            let said = self.nodes.add(&dir.join(name)).and_then(|node| node.content.clone());
+            if let Some(said) = said {
+                self.locate(said.trim(), Some(&dir));
+            }
+        }
+        for name in ["HEAD", "objects", "refs"] {
+            self.nodes.add(&main.join(name));
+        }
+        main
     }
 
     fn denied(&mut self) -> Vec<WinPath> {

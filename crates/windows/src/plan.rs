@@ -19,7 +19,7 @@ pub mod facts;
 mod gaps;
 mod grants;
 pub mod inherit;
-mod intent;
+pub(crate) mod intent;
 pub mod launch;
 pub mod locate;
 pub mod network;
@@ -38,7 +38,7 @@ pub mod tokens;
 pub mod tree;
 pub mod wanted;
 pub mod words;
-mod worktree;
+pub(crate) mod worktree;
 
 pub use data::{Tier, WindowsPlan};
 pub use error::PlanError;

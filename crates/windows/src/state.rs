@@ -144,6 +144,11 @@ impl State {
         self.writes_left.store(writes, Ordering::SeqCst);
     }
 
+    /// Whether a write failed because of [`end_after`](Self::end_after), or would now.
+    pub fn has_ended(&self) -> bool {
+        self.writes_left.load(Ordering::SeqCst) == 0
+    }
+
     /// How long this process waits for another one's transaction; ten seconds unless told otherwise.
     ///
     /// # Errors

@@ -105,26 +105,41 @@ proptest! {
     }
 }
 
-/// Kills at each effect in turn; `work` is what is killed, `rest` what is done then.
+/// Ends the process at each effect on the machine in turn, and at each write to the journal; `work` is what is ended, `rest` what the
+/// next process does.
 fn killed_everywhere(
     facts: &Facts,
     prepare: impl Fn(&MemoryHost, &State),
     work: impl Fn(&MemoryHost, &State),
     rest: impl Fn(&MemoryHost, &State, u64) -> Result<(), TestCaseError>,
 ) -> Result<u64, TestCaseError> {
-    for at in 0.. {
+    let mut effects = 0;
+    loop {
         let (host, state) = start(facts);
         prepare(&host, &state);
-        host.set_fault(Some(Fault { at, kind: FaultKind::Kill }));
+        host.set_fault(Some(Fault { at: effects, kind: FaultKind::Kill }));
         work(&host, &state);
-        let reached = host.effects() > at;
+        let reached = host.effects() > effects;
         host.set_fault(None);
-        rest(&host, &state, at)?;
+        rest(&host, &state, effects)?;
         if !reached {
-            return Ok(at);
+            break;
+        }
+        effects += 1;
+    }
+    for writes in 0.. {
+        let (host, state) = start(facts);
+        prepare(&host, &state);
+        state.end_after(writes);
+        work(&host, &state);
+        let reached = state.has_ended();
+        state.end_after(u64::MAX);
+        rest(&host, &state, writes)?;
+        if !reached {
+            return Ok(effects + writes);
         }
     }
-    Ok(0)
+    Ok(effects)
 }
 
 proptest! {

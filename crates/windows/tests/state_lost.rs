@@ -42,8 +42,11 @@ fn cut(file: &Path) {
     fs::write(file, &bytes[..bytes.len() / 2]).expect("the test's own");
 }
 
+/// A name, and what does it.
+type Damage = (&'static str, fn(&Path));
+
 /// Ways to lose the database.
-const DAMAGES: [(&str, fn(&Path)); 4] = [
+const DAMAGES: [Damage; 4] = [
     ("filled with NUL", |folder| fill_with_nul(&folder.join(FILE_NAME))),
     ("cut off", |folder| cut(&folder.join(FILE_NAME))),
     ("emptied", |folder| fs::write(folder.join(FILE_NAME), "").expect("the test's own")),

@@ -105,7 +105,7 @@ impl Machine {
     }
 
     /// Winlab, without a program yet.
-    fn any(&self, folder: &Path) -> Command {
+    pub fn any(&self, folder: &Path) -> Command {
         let mut command = Command::new(&self.runner);
         match self.user {
             User::Elevated => {}
@@ -142,6 +142,13 @@ impl Machine {
     pub fn run_with<S: Into<OsString>>(&self, options: &[&str], words: impl IntoIterator<Item = S>) -> Ended {
         let options = std::iter::once("run").chain(options.iter().copied()).chain(["--"]).map(OsString::from);
         self.program(options.chain(words.into_iter().map(Into::into)))
+    }
+
+    /// The same for commands that leave something running, which in the lab keeps their standard streams.
+    pub fn outside_unheard<S: Into<OsString>>(&self, words: impl IntoIterator<Item = S>) -> Option<i32> {
+        let mut command = self.any(&self.work());
+        command.args(words.into_iter().map(Into::into)).stdout(Stdio::null()).stderr(Stdio::null());
+        command.status().expect("the runner runs").code()
     }
 
     /// The program's own path, as Windows sees it.

@@ -4,13 +4,16 @@
 #![cfg(target_os = "linux")]
 
 mod attacks;
+mod grants;
 mod harness;
 mod launch;
 mod marks;
 mod parallel;
 mod places;
+mod runner;
 mod setup;
 mod state;
 mod state_faults;
 mod streams;
+mod terminal;
 mod writers;

@@ -1,7 +1,7 @@
 //! Many runs at once, runs that are killed, and what runs leave running.
 
 use std::fs;
-use std::process::Child;
+use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
 use super::harness::{Machine, User, finish};
@@ -118,7 +118,7 @@ fn what_the_command_leaves_running_ends_with_it() {
     let before = dots();
     std::thread::sleep(Duration::from_secs(1));
     assert_eq!(dots(), before, "nothing writes any more");
-    machine.outside(linger).expect_code(0);
+    assert_eq!(machine.outside_unheard(linger), Some(0));
     let end = Instant::now() + Duration::from_secs(20);
     while dots() <= before {
         assert!(Instant::now() < end, "without the sandbox it goes on");
@@ -127,15 +127,42 @@ fn what_the_command_leaves_running_ends_with_it() {
 }
 
 #[test]
-fn limits_of_memory_and_processes_hold() {
-    let test = "limits";
+fn detach_leaves_running_what_the_command_started_in_the_same_sandbox() {
+    let test = "--detach";
     let Some(machine) = Machine::new(test) else { return };
+    let machine = machine.user(User::Filtered);
     let Some(child) = machine.c_child(test) else { return };
-    let memory = |options: &[&str]| machine.run_with(options, [&child, "memory", "300"]).text();
-    assert_eq!(memory(&["--quiet", "--memory", "2GiB"]), "taken");
-    let many = |options: &[&str]| machine.run_with(options, [&child, "many", "8"]).text();
-    assert_eq!(many(&["--quiet"]), "8");
-    // Its first process counts.
-    assert_eq!(many(&["--quiet", "--processes", "4"]), "3");
-    assert_eq!(memory(&["--quiet", "--memory", "100M"]), "failed memory 1455");
+    let linger = |file: &'static str| {
+        [child.clone(), "spawn".into(), child.clone(), "linger".into(), file.to_owned(), "600".into()]
+    };
+    let detached = |words: [String; 6]| {
+        let options = ["run", "--quiet", "--detach", "--"].map(str::to_owned);
+        let mut command = machine.command(options.into_iter().chain(words));
+        // In the lab what goes on keeps the standard streams.
+        command.stdout(Stdio::null()).stderr(Stdio::null()).status().expect("the runner runs").code()
+    };
+    assert_eq!(detached(linger("dots.txt")), Some(0));
+    assert_eq!(detached(linger(r"..\outside.txt")), Some(0));
+    let file = machine.work().join("dots.txt");
+    let dots = || fs::metadata(&file).map_or(0, |file| file.len());
+    let before = dots();
+    let end = Instant::now() + Duration::from_secs(20);
+    while dots() < before + 3 {
+        assert!(Instant::now() < end, "it goes on after the launcher's end");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    assert!(!machine.home().join("outside.txt").exists(), "it is still in the sandbox");
+    // A launcher that is killed while its command runs takes it along all the same.
+    let marker = format!("detached{}", std::process::id());
+    let forever = format!("for /l %i in (0,0,1) do @rem {marker}");
+    let words = ["run", "--quiet", "--detach", "--", "cmd", "/c", "cmd", "/c", &forever];
+    let mut runner = machine.command(words).spawn().expect("the runner runs");
+    let end = Instant::now() + Duration::from_secs(60);
+    while processes(&marker).iter().filter(|(_, text)| !text.contains("--quiet")).count() < 2 {
+        assert!(Instant::now() < end, "the tree is there: {:?}", processes(&marker));
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    kill(wait_for(&marker));
+    runner.wait().expect("it is dead");
+    assert!(gone(&marker), "left: {:?}", processes(&marker));
 }

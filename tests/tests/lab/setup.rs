@@ -3,8 +3,9 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::sync::OnceLock;
+use std::time::Duration;
 
 use super::harness::{Ended, Machine, User, skipped};
 
@@ -118,6 +119,27 @@ fn the_account_without_a_network_has_none_and_the_other_one_does() {
     assert_eq!(ask(&machine, &probe, &send), before);
 }
 
+/// The whole way: policy, plan, the sealed password, the runner, the restricted token, the block; asked by `doctor` of itself.
+#[test]
+fn runs_are_the_accounts_and_doctor_tries_the_network_as_the_one_without() {
+    let Some((machine, probe)) = machine("setup: a run, and doctor") else { return };
+    set_up(&machine);
+    let ended = machine.run(["cmd", "/c", "whoami& echo x> in.txt& echo x> ..\\out.txt"]);
+    assert!(ended.text().contains("CodexSandboxOffline"), "{} {}", ended.text(), ended.err);
+    assert!(machine.work().join("in.txt").exists() && !machine.home().join("out.txt").exists());
+    let ended = machine.run([probe.as_str(), "udp", "192.0.2.1", "9"]);
+    assert_eq!(ended.text(), REFUSED, "{}", ended.err);
+    let ended = machine.run_with(&["--quiet", "--network"], [probe.as_str(), "udp", "192.0.2.1", "9"]);
+    assert_ne!(ended.text(), REFUSED, "{}", ended.err);
+    let doctor = machine.program(["doctor", "--json"]);
+    let value: serde_json::Value = serde_json::from_str(&doctor.text()).expect("JSON");
+    let network = value["machine"]["network"].as_array().expect("it was tried");
+    let end = |trial: &str| network.iter().find(|row| row["trial"] == trial).map(|row| row["end"].clone());
+    assert_eq!(end("udp"), Some("blocked".into()), "{network:#?}");
+    // Needs real Windows: loopback is the filtering platform's part.
+    assert_eq!(end("tcp-loopback"), Some("open".into()), "{network:#?}");
+}
+
 #[test]
 fn the_accounts_read_the_profile_except_secrets_and_write_nothing() {
     let Some((machine, probe)) = machine("setup: read grants") else { return };
@@ -198,12 +220,25 @@ fn snapshot(machine: &Machine, probe: &str) -> BTreeMap<String, String> {
     lines.filter(|(path, _)| !ours(path)).map(|(path, sddl)| (path.to_owned(), sddl.to_owned())).collect()
 }
 
+/// Ends everything that runs on the machine.
+fn stop(machine: &Machine) {
+    let runner = std::env::var_os("CODEX_SANDBOX_LAB").expect("there is a lab");
+    let prefix = machine.home().join("../../..");
+    // Where nothing runs there is nothing to end.
+    let _stopped = Command::new(runner).arg("-s").arg(prefix).stderr(Stdio::null()).status();
+}
+
+/// Starts it again: the server and its services keep the standard streams of the first program.
+fn start(machine: &Machine) {
+    let mut first = machine.command(["--version"]);
+    let started = first.stdout(Stdio::null()).stderr(Stdio::null()).status().expect("the runner runs");
+    assert!(started.success(), "the program starts");
+}
+
 fn registry_names_us(machine: &Machine) -> bool {
     // The server writes it when it ends.
+    stop(machine);
     let prefix = machine.home().join("../../..");
-    let runner = std::env::var_os("CODEX_SANDBOX_LAB").expect("there is a lab");
-    let stopped = Command::new(runner).arg("-s").arg(&prefix).status().expect("the runner runs");
-    assert!(stopped.success(), "the server ends");
     ["system.reg", "user.reg"].iter().any(|file| {
         let bytes = std::fs::read(prefix.join(file)).expect("the registry");
         String::from_utf8_lossy(&bytes).contains("CodexSandbox")
@@ -245,10 +280,39 @@ fn a_dry_run_has_no_effect() {
     let Some((machine, probe)) = machine("setup: dry run") else { return };
     let before = snapshot(&machine, &probe);
     let dry = machine.program(["setup", "--dry-run"]);
-    assert!(dry.expect_code(0).text().contains("27 to do, 0 that would fail"), "{}", dry.text());
+    assert!(dry.expect_code(0).text().contains("28 to do, 0 that would fail"), "{}", dry.text());
     let json = machine.program(["setup", "--dry-run", "--json"]);
     let value: serde_json::Value = serde_json::from_str(&json.expect_code(0).text()).expect("JSON");
     assert_eq!(value["steps"].as_array().map(Vec::len), Some(28));
+    assert_eq!(snapshot(&machine, &probe), before);
+    assert!(!registry_names_us(&machine), "the registry names us");
+}
+
+/// Everything in the prefix ends at some moment of a set-up, or of a teardown: the next one finishes.
+#[test]
+fn killed_at_any_moment_and_run_again_it_finishes() {
+    let Some((machine, probe)) = machine("setup: kills") else { return };
+    let before = snapshot(&machine, &probe);
+    let mut cut_short = 0;
+    for (round, milliseconds) in [60, 120, 180, 240, 300, 360, 420, 500].into_iter().enumerate() {
+        let command = if round % 2 == 0 { ["setup", "--json"] } else { ["teardown", "--all"] };
+        let mut started = machine.command(command).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
+        std::thread::sleep(Duration::from_millis(milliseconds));
+        stop(&machine);
+        let ended = started.as_mut().expect("the runner runs").wait().expect("it ends");
+        cut_short += usize::from(!ended.success());
+        start(&machine);
+        set_up(&machine);
+        for file in [OFFLINE, ONLINE] {
+            assert_eq!(
+                ask(&machine, &probe, &["logon", file, "2"]),
+                "0",
+                "{file} after {milliseconds} ms of {command:?}"
+            );
+        }
+    }
+    assert!(cut_short > 0, "every one of them had ended before");
+    machine.program(["teardown", "--all"]).expect_code(0);
     assert_eq!(snapshot(&machine, &probe), before);
     assert!(!registry_names_us(&machine), "the registry names us");
 }
@@ -282,7 +346,7 @@ fn without_elevation_nothing_happens_and_the_exit_code_says_why() {
     let machine = machine.user(User::Standard);
     let ended = machine.program(["setup"]);
     ended.expect_code(3);
-    assert!(ended.err.contains("remedy") || ended.err.contains("elevat"), "{}", ended.err);
+    assert!(ended.text().contains("takes an administrator"), "{} {}", ended.text(), ended.err);
     let status = machine.program(["status"]);
     assert!(status.expect_code(0).text().contains("set-up      not set up"), "{}", status.text());
     machine.program(["setup", "--dry-run"]).expect_code(0);

@@ -114,7 +114,6 @@ struct Stage {
     folder: PathBuf,
     /// Name of the objects of this process that attempts are made on.
     offer: String,
-    _offered: Offered,
 }
 
 impl Stage {
@@ -123,8 +122,7 @@ impl Stage {
         let folder = home.join(format!("codex-sandbox-attack-{}", std::process::id()));
         fs::create_dir(&folder)?;
         let offer = format!("codex-sandbox-offered-{}", std::process::id());
-        let _offered = Offered::all(&offer)?;
-        Ok(Self { folder, offer, _offered })
+        Ok(Self { folder, offer })
     }
 
     fn row(&self, attempt: &Attempt) -> Result<Row, Failure> {
@@ -136,13 +134,28 @@ impl Stage {
             // It will not be looked at.
             _ => Verdict::Broken(String::new()),
         };
+        self.clear(&top);
         let (end, detail) = judge(attempt, &outside, &inside);
         Ok(Row { attempt: attempt.name, what: attempt.what, end, detail })
+    }
+
+    /// Takes back what was granted for one attempt: else each would find more folders and grants of others beside its own.
+    fn clear(&self, top: &Path) {
+        let scope = top.to_str().and_then(|text| WinPath::absolute(text).ok()).map(Scope::Root);
+        if let (Some(scope), Ok(session)) = (scope, Session::open()) {
+            // What stays is taken back at the end.
+            let _stays = session.teardown(&scope, false, &Quiet);
+        }
+        for entry in fs::read_dir(&self.folder).into_iter().flatten().flatten() {
+            let _stays = fs::remove_dir_all(entry.path());
+        }
     }
 
     fn without_sandbox(&self, attempt: &Attempt, top: &Path) -> Result<Verdict, Failure> {
         let scene = Scene::build(top)?;
         let leaked = leaked(&scene)?;
+        // Of each attempt's own: a pipe takes one client.
+        let _offered = Offered::all(&self.offer)?;
         let output = std::process::Command::new(std::env::current_exe()?)
             .args(["attack", attempt.name])
             .arg(top)
@@ -157,6 +170,8 @@ impl Stage {
     fn in_sandbox(&self, attempt: &Attempt, top: &Path) -> Result<Verdict, Failure> {
         let scene = Scene::build(top)?;
         let leaked = leaked(&scene)?;
+        // Of each attempt's own: a pipe takes one client.
+        let _offered = Offered::all(&self.offer)?;
         let sandbox = Sandbox::builder(Policy::default()).current_dir(scene.work()).build()?;
         let mut command = sandbox.command(std::env::current_exe()?);
         command.arg("attack").arg(attempt.name).arg(top).env(LEAKED, leaked.1.to_string());
@@ -177,11 +192,7 @@ impl Stage {
 
 impl Drop for Stage {
     fn drop(&mut self) {
-        let scope = self.folder.to_str().and_then(|text| WinPath::absolute(text).ok()).map(Scope::Root);
-        if let (Some(scope), Ok(session)) = (scope, Session::open()) {
-            // What stays is shown by `status`, and named by this process' number.
-            let _stays = session.teardown(&scope, false, &Quiet);
-        }
+        self.clear(&self.folder);
         let _stays = fs::remove_dir_all(&self.folder);
     }
 }

@@ -9,7 +9,7 @@ use codex_sandbox_windows::plan::data::RootState;
 use codex_sandbox_windows::plan::facts::Facts;
 use codex_sandbox_windows::plan::{Tier, WindowsPlan};
 
-use super::attack;
+use super::{attack, setup};
 use crate::args::DoctorArgs;
 use crate::failure::Failure;
 
@@ -23,6 +23,10 @@ pub fn run(args: &DoctorArgs) -> Result<ExitCode, Failure> {
     if !args.json {
         std::io::stdout().write_all(describe(plan, facts, &enforcement).as_bytes())?;
     }
+    let (machine, about_machine, well) = setup::doctor(args.json)?;
+    if !args.json {
+        write!(std::io::stdout(), "\n{about_machine}")?;
+    }
     let attempts = args.attack.then(|| attempts(args)).transpose()?;
     if args.json {
         let mut report =
@@ -30,12 +34,17 @@ pub fn run(args: &DoctorArgs) -> Result<ExitCode, Failure> {
         if let Some(attempts) = &attempts {
             report["attempts"] = serde_json::json!(attempts);
         }
+        report["machine"] = machine;
         writeln!(std::io::stdout(), "{report:#}")?;
     }
     let refused =
         plan.roots.iter().any(|root| matches!(root.state, RootState::ReadOnly(_) | RootState::Refused(_)));
     let held = attempts.is_none_or(|rows| attack::held(&rows));
-    Ok(if enforcement.gaps.is_empty() && !refused && held { ExitCode::SUCCESS } else { ExitCode::from(1) })
+    Ok(if enforcement.gaps.is_empty() && !refused && held && well {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::from(1)
+    })
 }
 
 fn attempts(args: &DoctorArgs) -> Result<Vec<attack::Row>, Failure> {

@@ -6,10 +6,11 @@ use std::os::windows::ffi::{OsStrExt, OsStringExt};
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use codex_sandbox::windows::HeldInterrupts;
+use codex_sandbox::windows::{HeldInterrupts, has_console};
 use codex_sandbox::{Command, Enforcement, Exit, Outcome, Strength};
 
 use super::progress::Bar;
+use super::terminal::Terminal;
 use crate::args::RunArgs;
 use crate::config;
 use crate::failure::Failure;
@@ -28,11 +29,19 @@ pub fn run(args: &RunArgs) -> Result<ExitCode, Failure> {
     let mut command = sandbox.command(program.clone());
     command.args(rest.iter().cloned());
     set_environment(&mut command, args.clear_env, env);
+    command.leave_the_rest(args.detach);
+    // Without a sandbox there is nothing that keeps a command from the caller's own console.
+    let wants_terminal = args.tty && *sandbox.plan() != codex_sandbox::Plan::Unsandboxed;
+    let terminal = wants_terminal.then(Terminal::new).transpose()?;
+    if let Some(terminal) = &terminal {
+        command.terminal(terminal.console());
+    }
     let child = command.spawn();
     bar.end();
     let mut child = child?;
-    // From now on Ctrl-C is the command's, not ours. Before, it ended us, and the next run goes on where the grants stopped.
-    let _held = HeldInterrupts::hold().ok();
+    // From now on Ctrl-C is the command's, which has the same console, or one whose keys we type. Before, it ended us, and the next run
+    // goes on where the grants stopped. A command without a console never hears of it: then it still ends us, and the job with us.
+    let _held = (terminal.is_some() || has_console()).then(HeldInterrupts::hold);
     if loud {
         say(intent.notices.iter().map(String::as_str));
         say(sandbox.notices().iter().map(String::as_str));
@@ -40,7 +49,12 @@ pub fn run(args: &RunArgs) -> Result<ExitCode, Failure> {
         say(network(child.enforcement(), sandbox.notices()).into_iter());
         say(weaker(child.enforcement()).iter().map(String::as_str));
     }
-    let outcome = child.wait()?;
+    let connected = terminal.map(Terminal::connect).transpose()?;
+    let outcome = child.wait();
+    if let Some(connected) = connected {
+        connected.end();
+    }
+    let outcome = outcome?;
     tell(&outcome, args.json, loud);
     let code = outcome.exit.code();
     drop(child);

@@ -19,6 +19,7 @@ use codex_sandbox_windows::state::State;
 use codex_sandbox_windows::win32::{WindowsMachine, elevate};
 use serde_json::{Value, json};
 
+use super::setup_network;
 use crate::args::{PolicyArgs, TeardownArgs};
 use crate::config;
 use crate::failure::Failure;
@@ -46,6 +47,9 @@ pub struct SetupArgs {
     /// Print JSON
     #[arg(long)]
     pub json: bool,
+    /// Try the network, and the listener on this port; doctor starts this inside the sandbox
+    #[arg(long, value_name = "PORT", hide = true)]
+    pub try_network: Option<u16>,
 }
 
 /// How often a process that was elevated is looked at.
@@ -53,6 +57,9 @@ const EVERY: u32 = 200;
 
 /// Sets this machine up.
 pub fn run(args: &SetupArgs) -> Result<ExitCode, Failure> {
+    if let Some(port) = args.try_network {
+        return setup_network::inside(port);
+    }
     let result = Here::new().and_then(|here| set_up(args, &here));
     match result {
         Ok(code) => Ok(ExitCode::from(code)),
@@ -406,6 +413,33 @@ pub fn status(as_json: bool) -> Result<(Value, String), Failure> {
     Ok((Value::Null, text))
 }
 
+/// What `doctor` says about the machine, as JSON or as text, and whether it is well. As the account without a network the network
+/// is tried, and not only asked about.
+pub fn doctor(as_json: bool) -> Result<(Value, String, bool), Failure> {
+    let ready = match Here::new() {
+        Ok(here) => {
+            let look = SetupState::look(&WindowsMachine, &here.names, &here.folder);
+            matches!(look, Ok(SetupState::Ready(_)))
+        }
+        Err(Stop::Failure(failure)) => return Err(failure),
+        Err(Stop::Setup(_)) => false,
+    };
+    let (value, text) = status(as_json)?;
+    if !ready {
+        let lines = text.lines().map(|line| format!("--  {line}\n")).collect();
+        return Ok((json!({ "setup": value }), lines, true));
+    }
+    let rows = setup_network::prove()?;
+    let well = !rows.iter().any(setup_network::Row::is_a_gap);
+    let mark = |line: &str| if line.starts_with("limited") { "--" } else { "ok" };
+    let lines: String = text.lines().map(|line| format!("{}  {line}\n", mark(line))).collect();
+    Ok((
+        json!({ "setup": value, "network": rows }),
+        format!("{lines}{}", setup_network::describe(&rows)),
+        well,
+    ))
+}
+
 /// What the last set-up said to be worth less on this machine.
 fn limits(here: &Here) -> BTreeSet<String> {
     let text = std::fs::read_to_string(here.folder.progress().as_str()).unwrap_or_default();
@@ -463,6 +497,9 @@ fn take_back(args: &TeardownArgs, here: &Here) -> Result<(bool, Value), Stop> {
         if args.json { Ok(()) } else { show_step(value).map_err(Into::into) }
     })?;
     let complete = code == exit::COMPLETE;
+    if complete && !args.json {
+        writeln!(std::io::stdout(), "the set-up is taken back")?;
+    }
     if !complete && !args.json {
         writeln!(
             std::io::stderr(),

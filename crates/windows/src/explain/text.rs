@@ -42,6 +42,7 @@ fn ace_of(event: &Event) -> Option<&AceRef> {
 impl fmt::Display for Explanation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let word = match self.verdict {
+            Says::Allow if self.frozen_at_end => "allowed until the run ends, then frozen and reported",
             Says::Allow => "allowed",
             Says::Deny => "denied",
             Says::Unknown => "unclear: the published readings differ",

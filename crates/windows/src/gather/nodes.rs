@@ -96,9 +96,7 @@ impl<'a, H: Host> Nodes<'a, H> {
         };
         let info = self.host.info(&handle)?;
         let descriptor = self.host.descriptor(&handle).ok();
-        let is_pointer =
-            info.kind == NodeKind::File && path.name().is_some_and(|name| name.eq_ignore_ascii_case(".git"));
-        let content = if is_pointer { self.content(path) } else { None };
+        let content = if info.kind == NodeKind::File && is_pointer(path) { self.content(path) } else { None };
         let target = if info.kind.is_link() { self.host.target(&handle)? } else { None };
         let node = Node {
             sddl: descriptor.as_ref().map(nt_security::SecurityDescriptor::to_sddl),
@@ -120,4 +118,14 @@ impl<'a, H: Host> Nodes<'a, H> {
         let bytes = self.host.read(&file, MOST_POINTER).ok()?;
         Some(String::from_utf8_lossy(&bytes).into_owned())
     }
+}
+
+/// Whether git finds the way to a directory by this file: `.git`, and what lies in `worktrees\<id>` (gitrepository-layout(5)).
+fn is_pointer(path: &WinPath) -> bool {
+    let Some(name) = path.name() else { return false };
+    let is = |names: &[&str]| names.iter().any(|known| known.eq_ignore_ascii_case(name));
+    let worktrees = || path.parent().and_then(|id| id.parent());
+    let in_worktree =
+        || worktrees().is_some_and(|up| up.name().is_some_and(|name| name.eq_ignore_ascii_case("worktrees")));
+    is(&[".git"]) || is(&super::POINTERS) && in_worktree()
 }

@@ -5,7 +5,7 @@ use codex_sandbox_policy::{GitMode, Mode, Policy};
 
 use super::data::{HostPolicy, RootKind, RootPlan, RootState};
 use super::error::PlanError;
-use super::facts::{Facts, NodeKind};
+use super::facts::{Facts, Folders, NodeKind};
 use super::locate::{Located, locate};
 use super::path::WinPath;
 use super::refuse;
@@ -138,9 +138,8 @@ impl Resolver<'_> {
     fn private_temp(&self) -> Option<WinPath> {
         let given_up = self.policy.exclude_tmpdir_env_var == Some(true);
         let host = self.opens_host_temp() && self.policy.mode != Mode::ReadOnly;
-        let cwd = self.cwd.as_ref().map_or(self.facts.cwd.as_str(), WinPath::key);
-        let name = format!("{:016x}", fnv1a(cwd));
-        (!given_up && !host).then(|| self.facts.folders.state.join("tmp").join(&name))
+        let folder = || private_folder(&self.facts.folders, self.cwd.as_ref(), &self.facts.cwd);
+        (!given_up && !host).then(folder)
     }
 
     fn deny_read(&self) -> Result<Vec<Located>, PlanError> {
@@ -231,6 +230,12 @@ impl Resolver<'_> {
         let target = locate(&typed, Some(root), self.facts, self.tree).ok()?;
         Some((pointer, target))
     }
+}
+
+/// The private temporary folder of a workspace: by the real path of the working directory, or as it was typed if it has none.
+pub(crate) fn private_folder(folders: &Folders, cwd: Option<&WinPath>, typed: &str) -> WinPath {
+    let name = format!("{:016x}", fnv1a(cwd.map_or(typed, WinPath::key)));
+    folders.state.join("tmp").join(&name)
 }
 
 /// FNV-1a with 64 bits: a short name for a path, not a secret.

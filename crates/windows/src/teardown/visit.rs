@@ -160,12 +160,22 @@ impl<'a, H: Host> Undoing<'a, H> {
         let records = self.records(path, id);
         let ours = Ours { sids: &self.sids, records: &records, gone: &down.gone, parent: down.bare.as_ref() };
         let (undone, gone) = undo(node, &ours);
-        match self.originals.get(&id) {
-            Some(original) if same(&original.after, &node.descriptor) => (original.before.clone(), gone),
-            // An earlier attempt came this far.
-            Some(original) if same(&original.before, &node.descriptor) => (original.before.clone(), gone),
-            _ => (undone, gone),
+        let noted = self.originals.get(&id);
+        // The second: an earlier attempt came this far.
+        let noted = noted.filter(|original| {
+            same(&original.after, &node.descriptor) || same(&original.before, &node.descriptor)
+        });
+        match noted {
+            Some(original) => (self.without_outer(&original.before, node, down), gone),
+            None => (undone, gone),
         }
+    }
+
+    /// A root inside another one was noted with what came down from the outer one, which goes too.
+    fn without_outer(&self, before: &SecurityDescriptor, node: &TreeNode, down: &Down) -> SecurityDescriptor {
+        let before = TreeNode { descriptor: before.clone(), ..node.clone() };
+        let ours = Ours { sids: &self.sids, records: &[], gone: &down.gone, parent: down.bare.as_ref() };
+        undo(&before, &ours).0
     }
 }
 

@@ -14,6 +14,7 @@ use windows_sys::Win32::Security::{
     LookupAccountNameW, LookupAccountSidW, SID_NAME_USE, SidTypeAlias, SidTypeGroup, SidTypeUser,
     SidTypeWellKnownGroup,
 };
+use windows_sys::Win32::System::WindowsProgramming::GetComputerNameW;
 
 use super::error::Win32Error;
 use super::machine::{failed, failed_of};
@@ -51,13 +52,23 @@ impl Drop for Buffer {
     }
 }
 
+/// The machine's name, from the system: a user's own variables come into processes that are elevated for him.
+fn computer_name() -> MachineResult<String> {
+    let (call, mut name, mut units) = ("GetComputerNameW", [0u16; 64], 64u32);
+    // SAFETY: the buffer has `units` units.
+    if unsafe { GetComputerNameW(name.as_mut_ptr(), &raw mut units) } == 0 {
+        return Err(failed(call, "this machine", &Win32Error::last(call)));
+    }
+    Ok(text_of(&name))
+}
+
 pub(super) fn lookup_name(name: &str) -> MachineResult<Option<Known>> {
     let call = "LookupAccountNameW";
     // `.\name` is not a name that the call knows.
-    let asked = name.strip_prefix(".\\").map_or_else(
-        || name.to_owned(),
-        |own| format!("{}\\{own}", std::env::var("COMPUTERNAME").unwrap_or_default()),
-    );
+    let asked = match name.strip_prefix(".\\") {
+        Some(own) => format!("{}\\{own}", computer_name()?),
+        None => name.to_owned(),
+    };
     let text = wide(&asked)?;
     // SECURITY_MAX_SID_SIZE is 68 bytes.
     let (mut sid, mut sid_size) = ([0u32; 32], 128u32);

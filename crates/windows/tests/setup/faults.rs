@@ -26,7 +26,7 @@ fn names(everything: &Everything) -> Vec<String> {
     all.extend(contents.hidden.iter().cloned());
     all.extend(contents.rules.iter().map(|rule| rule.rule.name.clone()));
     all.extend(contents.wfp.iter().map(|wfp| wfp.provider.clone()));
-    all.extend(contents.members.iter().map(|(_, members)| format!("{} members", members.len())));
+    all.extend(contents.members.values().map(|members| format!("{} members", members.len())));
     all.extend(contents.rights.values().map(|rights| format!("{rights:?}")));
     all.extend(disk.keys().map(ToString::to_string));
     all
@@ -180,7 +180,8 @@ fn a_power_failure_that_takes_the_last_note_along_changes_nothing() {
 #[test]
 fn a_damaged_state_database_does_not_stop_set_up_or_teardown() {
     let before = World::new().everything();
-    let damages: [fn(&[u8]) -> Vec<u8>; 3] =
+    type Damage = fn(&[u8]) -> Vec<u8>;
+    let damages: [Damage; 3] =
         [|bytes| bytes[..bytes.len() / 3].to_vec(), |bytes| vec![0; bytes.len()], |_| b"garbage".to_vec()];
     for damage in damages {
         let folder = tempfile::tempdir().expect("a folder");

@@ -46,18 +46,22 @@ impl Machine {
     }
 
     pub fn add(&self, name: &str, kind: NodeKind) -> WinPath {
-        let at = self.root().join(name);
+        self.add_at(&self.root().join(name), kind)
+    }
+
+    /// The same anywhere on the machine.
+    pub fn add_at(&self, at: &WinPath, kind: NodeKind) -> WinPath {
         for above in at.ancestors().collect::<Vec<_>>().iter().rev() {
             if self.host.node(above).is_none() {
                 let folder =
                     above.parent().and_then(|folder| self.host.node(&folder)).expect("a folder above");
-                let kind = if *above == at { kind } else { NodeKind::Folder };
+                let kind = if above == at { kind } else { NodeKind::Folder };
                 let creator = tokens::launcher(&self.facts);
                 let descriptor = inherit::created(&folder.descriptor, kind, &creator);
                 self.host.put(above, TreeNode::plain(kind, descriptor));
             }
         }
-        at
+        at.clone()
     }
 
     pub fn texts(&self) -> BTreeMap<WinPath, String> {

@@ -8,8 +8,6 @@
  *   child chain N CMD...        starts itself N times, each in a process of its own, and then the command
  *   child linger PATH SECONDS   appends a dot to PATH ten times a second
  *   child spawn CMD...          starts a command and does not wait for it
- *   child memory MIB            takes so much memory, and touches it
- *   child many N                starts N copies of itself that wait, says how many there are, and ends them
  *   child console               says what its console is: size and code pages, then echoes lines until `quit`, and says each Ctrl-C
  */
 #include <stdio.h>
@@ -134,39 +132,11 @@ static int linger(const wchar_t *path, int seconds)
     return 0;
 }
 
-static int memory(size_t mib)
-{
-    volatile char *bytes = VirtualAlloc(NULL, mib << 20, MEM_COMMIT | MEM_RESERVE, PAGE_READWRITE);
-    if (!bytes) return failed("memory");
-    for (size_t at = 0; at < mib << 20; at += 4096) bytes[at] = 1;
-    puts("taken");
-    return 0;
-}
-
-static int many(int wanted)
-{
-    static wchar_t own[1024], line[1100];
-    static HANDLE processes[256];
-    int count = 0;
-    GetModuleFileNameW(NULL, own, 1024);
-    while (count < wanted && count < 256) {
-        STARTUPINFOW startup = { .cb = sizeof(startup) };
-        PROCESS_INFORMATION process;
-        swprintf(line, 1100, L"\"%ls\" wait", own);
-        if (!CreateProcessW(NULL, line, NULL, NULL, FALSE, 0, NULL, NULL, &startup, &process)) break;
-        /* One over the limit may be made, and killed before it runs. */
-        if (WaitForSingleObject(process.hProcess, 300) != WAIT_TIMEOUT) break;
-        processes[count++] = process.hProcess;
-    }
-    printf("%d\n", count);
-    while (count) TerminateProcess(processes[--count], 0);
-    return 0;
-}
+static volatile LONG last_event = -1;
 
 static BOOL WINAPI interrupted(DWORD event)
 {
-    printf("event %lu\n", event);
-    fflush(stdout);
+    InterlockedExchange(&last_event, event);
     return TRUE;
 }
 
@@ -177,19 +147,41 @@ static void size(void)
     printf("size %dx%d\n", info.srWindow.Right - info.srWindow.Left + 1, info.srWindow.Bottom - info.srWindow.Top + 1);
 }
 
+/* Windows gives a process the handles of its pseudo console; Wine 10 leaves them empty. */
+static int attach(void)
+{
+    HANDLE in = GetStdHandle(STD_INPUT_HANDLE), out = GetStdHandle(STD_OUTPUT_HANDLE);
+    if (in && out) return 1;
+    in = CreateFileW(L"CONIN$", GENERIC_READ | GENERIC_WRITE, FILE_SHARE_READ | FILE_SHARE_WRITE, NULL, OPEN_EXISTING, 0, NULL);
+    out = CreateFileW(L"CONOUT$", GENERIC_READ | GENERIC_WRITE, FILE_SHARE_READ | FILE_SHARE_WRITE, NULL, OPEN_EXISTING, 0, NULL);
+    SetStdHandle(STD_INPUT_HANDLE, in);
+    SetStdHandle(STD_OUTPUT_HANDLE, out);
+    SetStdHandle(STD_ERROR_HANDLE, out);
+    freopen("CONOUT$", "w", stdout);
+    return in != INVALID_HANDLE_VALUE && out != INVALID_HANDLE_VALUE;
+}
+
 static int console(void)
 {
     DWORD mode;
     wchar_t line[256];
+    if (!attach()) return 9;
     SetConsoleCtrlHandler(interrupted, TRUE);
     printf("input %d output %d errors %d pages %u %u\n", GetConsoleMode(GetStdHandle(STD_INPUT_HANDLE), &mode) != 0,
            GetConsoleMode(GetStdHandle(STD_OUTPUT_HANDLE), &mode) != 0, GetConsoleMode(GetStdHandle(STD_ERROR_HANDLE), &mode) != 0,
            GetConsoleCP(), GetConsoleOutputCP());
     size();
     for (;;) {
-        DWORD got = 0, done;
+        DWORD got = 0, done, event;
+        BOOL read;
         fflush(stdout);
-        if (!ReadConsoleW(GetStdHandle(STD_INPUT_HANDLE), line, 250, &got, NULL)) return failed("read");
+        SetLastError(0);
+        read = ReadConsoleW(GetStdHandle(STD_INPUT_HANDLE), line, 250, &got, NULL);
+        /* Ctrl-C ends a read at once; its event comes in a thread of its own. */
+        if (!got) Sleep(500);
+        event = InterlockedExchange(&last_event, -1);
+        if (event != (DWORD)-1) { printf("event %lu\n", event); continue; }
+        if (!read) return failed("read");
         while (got && (line[got - 1] == '\r' || line[got - 1] == '\n')) got--;
         line[got] = 0;
         if (!wcscmp(line, L"quit")) return 7;
@@ -213,9 +205,6 @@ int wmain(int argc, wchar_t **argv)
     if (!wcscmp(what, L"chain") && more > 1) return chain(_wtoi(argv[2]));
     if (!wcscmp(what, L"linger") && more == 2) return linger(argv[2], _wtoi(argv[3]));
     if (!wcscmp(what, L"spawn") && more > 0) return start(_wcsdup(rest(1)), FALSE);
-    if (!wcscmp(what, L"memory") && more == 1) return memory(_wtoi(argv[2]));
-    if (!wcscmp(what, L"many") && more == 1) return many(_wtoi(argv[2]));
-    if (!wcscmp(what, L"wait")) { Sleep(60000); return 0; }
     if (!wcscmp(what, L"console")) return console();
     puts("what?");
     return 2;

@@ -59,8 +59,7 @@ impl<M: Machine> Context<'_, M> {
 
     /// A name of which no local account, and no domain's, is in the way.
     fn check_name_free(&self, id: &str, name: &str) -> Result<(), SetupError> {
-        let machine = self.machine.system().map_err(of(id))?.name;
-        let local = format!("{machine}\\{name}");
+        let local = format!(".\\{name}");
         match self.machine.lookup_name(&local).map_err(of(id))? {
             Some(_) => Err(taken(id, "account", name)),
             None => Ok(()),
