@@ -5,7 +5,6 @@ use std::io::{Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, OptionalExtension};
 
 use super::{BUSY, FILE_NAME, SCHEMA, SCHEMA_VERSION, State, StateError, copy, lock};
@@ -91,9 +90,9 @@ fn size(file: &Path) -> Option<u64> {
 
 fn configure(connection: &Connection) -> rusqlite::Result<()> {
     connection.busy_timeout(BUSY)?;
-    // Moving the log into the file waits for the disk: that is done after changes, and not by each process that ends.
-    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
     connection.pragma_update(None, "journal_mode", "wal")?;
+    // A log of at most 256 KiB or so, also while processes that read hinder whoever would move it at its end.
+    connection.pragma_update(None, "wal_autocheckpoint", 64)?;
     // Journal before effect holds only if the journal survives a power failure that the effect survives.
     connection.pragma_update(None, "synchronous", "full")
 }
