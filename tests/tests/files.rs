@@ -7,7 +7,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
-use codex_sandbox_tests::{Place, User, each_user, op, users};
+use codex_sandbox_tests::{Place, User, each_user, eventually, op, users};
 
 /// All that programs do with files of their own, below one folder.
 fn everything(dir: &Path) -> Vec<Vec<OsString>> {
@@ -548,5 +548,44 @@ fn system_folders_are_read_only_for_root_too() {
         for path in ["/etc/cst-probe", "/usr/bin/cst-probe", "/root/cst-probe", "/cst-probe"] {
             assert!(!Path::new(path).exists(), "{path}");
         }
+    });
+}
+
+/// A number of an inode that comes again belongs to another file: what the broker knew of the old one says nothing of it.
+#[test]
+fn a_hard_link_to_a_file_outside_is_not_taken_for_one_that_was_made_inside() {
+    each_user(|user| {
+        let place = Place::new(user);
+        let outside = place.mkdir(place.outside_dir().join("store"));
+        place.mkdir("old");
+        place.mkdir("planted");
+        // Inside: two names of each file, so that the broker counts them; then a pause in which they go, by hands outside.
+        let script = "for n in $(seq 300); do echo x > old/$n; ln old/$n old/$n.b; echo y >> old/$n; done; touch counted; \
+                      while [ ! -e go ]; do sleep 0.05; done; for n in $(seq 300); do echo EVIL >> planted/$n; done 2>/dev/null; true";
+        let run = place.sandboxed(["sh", "-c", script]).start();
+        assert!(eventually(|| place.path("counted").exists()));
+        fs::remove_dir_all(place.path("old")).expect("removed");
+        for n in 1..=300 {
+            fs::write(outside.join(n.to_string()), "GOOD\n").expect("written");
+            fs::hard_link(outside.join(n.to_string()), place.path(format!("planted/{n}"))).expect("linked");
+        }
+        place.write("go", "");
+        run.wait().expect_code(0);
+        for n in 1..=300 {
+            assert_eq!(fs::read_to_string(outside.join(n.to_string())).expect("read"), "GOOD\n");
+        }
+    });
+}
+
+/// What a command writes does not run with the rights of the file's owner.
+#[test]
+fn a_set_id_file_that_is_opened_for_writing_loses_the_bits() {
+    each_user(|user| {
+        let place = Place::new(user);
+        place.script("tool", "#!/bin/sh\n");
+        place.prepare("chmod 6755 tool");
+        place.sh("exec 3<> tool").expect_code(0);
+        let mode = fs::metadata(place.path("tool")).expect("there").mode();
+        assert_eq!(mode & 0o7777, 0o755);
     });
 }

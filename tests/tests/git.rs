@@ -436,3 +436,22 @@ fn objects_are_made_and_then_stay() {
         );
     });
 }
+
+/// What lies in a workspace before the run is its author's: a FIFO in the place of the configuration holds nobody up.
+#[test]
+fn a_fifo_as_configuration_holds_no_run_up() {
+    if !have(&["git"]) {
+        return;
+    }
+    each_user(|user| {
+        let place = Place::new(user);
+        place.prepare("git init -q . && rm .git/config && mkfifo .git/config && echo x > .git/x.lock");
+        let run = place.sandboxed(["mv", ".git/x.lock", ".git/index"]).flags([
+            "--git",
+            "commit",
+            "--timeout",
+            "20",
+        ]);
+        assert_ne!(run.output().code(), Some(124), "it ends before its time limit");
+    });
+}

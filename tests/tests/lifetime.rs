@@ -255,7 +255,7 @@ fn a_run_that_waits_for_another_can_be_ended() {
         let place = Place::new(user);
         place.sh("true").expect_code(0);
         let lock = place.home().join(".cache/codex-sandbox/lock");
-        let lock = std::fs::OpenOptions::new().write(true).open(lock).expect("the first run made it");
+        let lock = fs::OpenOptions::new().write(true).open(lock).expect("the first run made it");
         lock.lock().expect("no run has it");
         place.sh("cat /etc/passwd > /dev/null && echo read").expect_code(0).expect_out("read");
         place.sandboxed(["touch", "file"]).flags(["--timeout", "1"]).output().expect_code(124);

@@ -5,7 +5,7 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use rustix::fs::{FileType, Mode, OFlags};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags};
 use rustix::io::Errno;
 
 use super::blocked::Work;
@@ -152,6 +152,7 @@ impl Broker<'_> {
                 Work::Open { file: target.fd, flags, cloexec: request.flags.contains(OFlags::CLOEXEC) },
             );
         }
+        self.drop_set_id_bits(&target)?;
         match self.reopen(&target.fd, request.reopen_flags()) {
             // A descriptor from outside, to a file that a private folder covers here.
             Err(errno @ (Errno::ACCESS | Errno::ROFS)) => {
@@ -159,6 +160,19 @@ impl Broker<'_> {
             }
             opened => opened.map(|fd| request.answer(fd)),
         }
+    }
+
+    /// write(2) takes these bits from a file, but a write through a shared mapping does not: what a command writes shall not run
+    /// with its owner's rights.
+    fn drop_set_id_bits(&self, target: &Target) -> Result<(), Errno> {
+        let mode = target.stat.st_mode;
+        let runs_for_a_group = mode & libc::S_ISGID != 0 && mode & libc::S_IXGRP != 0;
+        if !target.kind().is_file() || (mode & libc::S_ISUID == 0 && !runs_for_a_group) {
+            return Ok(());
+        }
+        let (own, mode) =
+            (target.fd.as_raw_fd().to_string(), Mode::from_raw_mode(mode & 0o7777 & !SET_ID_BITS));
+        rustix::fs::chmodat(self.proc.own_fds(), own, mode, AtFlags::empty())
     }
 
     /// `O_RDONLY | O_CREAT` of something that exists: no write at all.
@@ -205,8 +219,8 @@ impl Broker<'_> {
 
     /// The few files of /proc/PID that a process writes about itself.
     fn open_proc(&mut self, request: &Request, path: &Path) -> Handled {
-        const OWN: [&str; 6] =
-            ["comm", "oom_score_adj", "coredump_filter", "timerslack_ns", "clear_refs", "autogroup"];
+        // Not `autogroup`: it belongs to the whole session, the launcher and its neighbours included.
+        const OWN: [&str; 5] = ["comm", "oom_score_adj", "coredump_filter", "timerslack_ns", "clear_refs"];
         let proc = self.proc_writable.as_ref().ok_or(Errno::ROFS)?;
         let rel = path.strip_prefix("/proc").map_err(|_| Errno::ROFS)?;
         let parts: Vec<&str> = rel.iter().map(|part| part.to_str().unwrap_or_default()).collect();

@@ -73,13 +73,26 @@ impl Broker<'_> {
         let linked = rel.iter().next().is_some_and(|first| first.eq_ignore_ascii_case("worktrees"))
             && rel.iter().count() == 3;
         let dir: PathBuf = if linked { top } else { index.parent().map_or(top, Path::to_path_buf) };
-        let config = std::fs::read(dir.join("config")).unwrap_or_default();
-        git_index::hash_length(&config)
+        git_index::hash_length(&read_config(&dir.join("config")).unwrap_or_default())
     }
 }
 
 fn kind(dir: &Path, path: &Path) -> Option<GitFile> {
     path.strip_prefix(dir).ok().map(|rel| git::classify(rel.as_os_str().as_bytes()))
+}
+
+/// Whatever lies there, it neither holds the broker up nor fills its memory.
+fn read_config(path: &Path) -> Option<Vec<u8>> {
+    const LONGEST: u64 = 1 << 20;
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let file = rustix::fs::open(path, flags, Mode::empty()).ok()?;
+    if !FileType::from_raw_mode(rustix::fs::fstat(&file).ok()?.st_mode).is_file() {
+        return None;
+    }
+    let mut content = Vec::new();
+    std::io::Read::read_to_end(&mut std::io::Read::take(std::fs::File::from(file), LONGEST), &mut content)
+        .ok()?;
+    Some(content)
 }
 
 fn read(source: &Place, moved: &Stat) -> Result<Vec<u8>, Errno> {

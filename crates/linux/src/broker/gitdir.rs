@@ -1,6 +1,5 @@
 //! Recognising git directories by what lies in them, as git itself does (setup.c: HEAD, objects, refs).
 
-use std::collections::HashSet;
 use std::ffi::OsStr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
@@ -8,18 +7,14 @@ use codex_sandbox_policy::names::ProtectedNames;
 use rustix::fs::{AtFlags, FileType, Mode, OFlags};
 use rustix::io::Errno;
 
-use super::guard::{FileId, id_of};
+use super::guard::MadeFolders;
 
 /// How many levels above `dir` (0: itself) the nearest git directory lies, looking at `depth` levels, the root excluded.
 /// Those in `made` were made in this run and do not count.
 ///
 /// # Errors
 /// The system's, where a level cannot be looked at: nobody can tell then.
-pub fn nearest_above(
-    dir: BorrowedFd<'_>,
-    depth: usize,
-    made: &HashSet<FileId>,
-) -> Result<Option<usize>, Errno> {
+pub fn nearest_above(dir: BorrowedFd<'_>, depth: usize, made: &MadeFolders) -> Result<Option<usize>, Errno> {
     let mut at: Option<OwnedFd> = None;
     for level in 0..depth {
         let climbed = level % CLIMB;
@@ -61,11 +56,12 @@ fn is_git_dir(dir: BorrowedFd<'_>, way: &str) -> bool {
     !MARKS.iter().any(missing)
 }
 
-fn was_made(dir: BorrowedFd<'_>, way: &str, made: &HashSet<FileId>) -> bool {
-    let stat = rustix::fs::statat(dir, format!("{way}."), AtFlags::SYMLINK_NOFOLLOW);
-    stat.is_ok_and(|stat| made.contains(&id_of(&stat)))
+fn was_made(dir: BorrowedFd<'_>, way: &str, made: &MadeFolders) -> bool {
+    made.holds(dir, &format!("{way}."))
 }
 
+/// Levels that one search goes down at most: no path that a program writes down is longer, and each takes stack.
+const MAX_DEPTH: usize = 2048;
 /// Entries that one search reads at most.
 const MAX_ENTRIES: usize = 300_000;
 
@@ -74,7 +70,7 @@ const MAX_ENTRIES: usize = 300_000;
 pub fn lies_below(
     dir: BorrowedFd<'_>,
     name: &OsStr,
-    made: &HashSet<FileId>,
+    made: &MadeFolders,
     protected: &ProtectedNames,
 ) -> Option<bool> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
@@ -84,15 +80,17 @@ pub fn lies_below(
         Err(_) => return None,
     };
     let mut left = MAX_ENTRIES;
-    search(&top, made, protected, &mut left)
+    search(&top, made, protected, &mut left, MAX_DEPTH)
 }
 
 fn search(
     dir: &OwnedFd,
-    made: &HashSet<FileId>,
+    made: &MadeFolders,
     protected: &ProtectedNames,
     left: &mut usize,
+    depth: usize,
 ) -> Option<bool> {
+    let deeper = depth.checked_sub(1)?;
     // A folder made in this run holds nothing older: moving an old git directory into it was refused.
     if was_made(dir.as_fd(), "", made) {
         return Some(false);
@@ -115,7 +113,7 @@ fn search(
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
         match rustix::fs::openat(dir, name, flags, Mode::empty()) {
             Ok(child) => {
-                if search(&child, made, protected, left)? {
+                if search(&child, made, protected, left, deeper)? {
                     return Some(true);
                 }
             }
@@ -133,20 +131,21 @@ mod tests {
 
     #[test]
     fn the_nearest_git_directory_above_is_found_at_any_depth() {
-        let base = tempfile::tempdir().expect("a temporary folder can be made");
-        let mut path = base.path().join("bare");
+        let folder = tempfile::tempdir().expect("a temporary folder can be made");
+        let base =
+            rustix::fs::open(folder.path(), OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).expect("made");
+        let mut path = folder.path().join("bare");
         for mark in MARKS {
             std::fs::create_dir_all(path.join(mark)).expect("made");
         }
-        let bare = std::fs::metadata(&path).expect("made");
         for depth in 0..30 {
             let flags = OFlags::PATH | OFlags::CLOEXEC;
             let dir = rustix::fs::open(&path, flags, Mode::empty()).expect("made");
-            let above = |depth, made: &HashSet<FileId>| nearest_above(dir.as_fd(), depth, made);
-            assert_eq!(above(depth + 1, &HashSet::new()), Ok(Some(depth)));
-            assert_eq!(above(depth, &HashSet::new()), Ok(None), "no further than it was asked");
-            use std::os::unix::fs::MetadataExt;
-            let made = HashSet::from([(bare.dev(), bare.ino())]);
+            let above = |depth, made: &MadeFolders| nearest_above(dir.as_fd(), depth, made);
+            assert_eq!(above(depth + 1, &MadeFolders::default()), Ok(Some(depth)));
+            assert_eq!(above(depth, &MadeFolders::default()), Ok(None), "no further than it was asked");
+            let mut made = MadeFolders::default();
+            made.made(base.as_fd(), c"bare");
             assert_eq!(above(depth + 1, &made), Ok(None), "this run made it");
             path.push("d");
             std::fs::create_dir(&path).expect("made");

@@ -1,6 +1,7 @@
 //! May this path be changed? The policy's rules, and what only the disk can tell.
 
 use std::collections::{HashMap, HashSet};
+use std::ffi::CStr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
@@ -20,11 +21,54 @@ pub fn id_of(stat: &Stat) -> FileId {
     (stat.st_dev, stat.st_ino)
 }
 
+/// When a file was made, in seconds and nanoseconds: with its id it names the file for good, since a number is used again.
+pub type Born = (i64, u32);
+
+/// When the file behind a descriptor, or at a name below it, was made; `None` where the file system does not know.
+pub fn born(fd: BorrowedFd<'_>, name: impl rustix::path::Arg) -> Option<Born> {
+    let flags = AtFlags::EMPTY_PATH | AtFlags::SYMLINK_NOFOLLOW;
+    let stat = rustix::fs::statx(fd, name, flags, StatxFlags::BTIME).ok()?;
+    let known = stat.stx_mask & StatxFlags::BTIME.bits() != 0;
+    known.then_some((stat.stx_btime.tv_sec, stat.stx_btime.tv_nsec))
+}
+
+/// Folders that this run made.
+#[derive(Default)]
+pub struct MadeFolders(HashMap<FileId, Born>);
+
+impl MadeFolders {
+    /// Remembers the folder at `name` in `dir`. One that is not remembered is treated as an old one, which is the careful side.
+    pub fn made(&mut self, dir: BorrowedFd<'_>, name: &CStr) {
+        let stat = rustix::fs::statat(dir, name, AtFlags::SYMLINK_NOFOLLOW);
+        if let (Ok(stat), Some(born)) = (stat, born(dir, name))
+            && self.0.len() < MAX_FOLDERS
+        {
+            self.0.insert(id_of(&stat), born);
+        }
+    }
+
+    /// Whether the folder at `way` from `dir` is one of them.
+    pub fn holds(&self, dir: BorrowedFd<'_>, way: &str) -> bool {
+        // Most runs make no folder, and then nothing need be asked.
+        if self.0.is_empty() {
+            return false;
+        }
+        let stat = rustix::fs::statat(dir, way, AtFlags::SYMLINK_NOFOLLOW);
+        let known = stat.ok().and_then(|stat| self.0.get(&id_of(&stat)));
+        known.is_some_and(|known| born(dir, way) == Some(*known))
+    }
+
+    /// A folder is gone.
+    pub fn forget(&mut self, id: FileId) {
+        self.0.remove(&id);
+    }
+}
+
 /// What this run made itself.
 #[derive(Default)]
 pub struct Session {
     /// Folders.
-    pub folders: HashSet<FileId>,
+    pub folders: MadeFolders,
     /// Files with several links, all of which are known to lie in the roots.
     pub links: links::KnownLinks,
     /// Sockets that were bound inside.
@@ -37,15 +81,6 @@ pub struct Session {
 
 /// Folders that are remembered at most; one that is forgotten is treated as an old one, which is the careful side.
 const MAX_FOLDERS: usize = 1 << 20;
-
-impl Session {
-    /// Remembers a folder that was made in this run.
-    pub fn made_folder(&mut self, id: FileId) {
-        if self.folders.len() < MAX_FOLDERS {
-            self.folders.insert(id);
-        }
-    }
-}
 
 /// The entry of the rules that a path belongs to: names move only within one.
 #[derive(Debug, PartialEq, Eq)]
@@ -146,7 +181,7 @@ impl Broker<'_> {
         if target.stat.st_nlink <= 1 || matches!(self.rules.decide(&target.path).rule, Rule::Private { .. }) {
             return Ok(());
         }
-        if self.session.links.all_inside(&target.stat, &territory.0, &self.rules) {
+        if self.session.links.all_inside(target.fd.as_fd(), &target.stat, &territory.0, &self.rules) {
             return Ok(());
         }
         let path = target.path.clone();
@@ -189,8 +224,7 @@ impl Broker<'_> {
         if !in_root || place.stat().is_ok() || !others.iter().all(|name| exists(name)) {
             return Ok(());
         }
-        let made =
-            rustix::fs::fstat(&place.dir).is_ok_and(|stat| self.session.folders.contains(&id_of(&stat)));
+        let made = self.session.folders.holds(place.dir.as_fd(), ".");
         let dir = place.dir_path.clone();
         let what = if made { "became" } else { "was kept from becoming" };
         self.report(|| {
@@ -216,11 +250,36 @@ impl Broker<'_> {
     }
 }
 
-/// The ids of all mounts that this process sees (proc_pid_mountinfo(5), first field).
+/// File systems by which the kernel is told what to do. One that is mounted below a root (in a root file system that is being
+/// put together there) is no place to write in.
+const KERNEL_FILE_SYSTEMS: [&[u8]; 15] = [
+    b"proc",
+    b"sysfs",
+    b"cgroup",
+    b"cgroup2",
+    b"debugfs",
+    b"tracefs",
+    b"securityfs",
+    b"configfs",
+    b"efivarfs",
+    b"binfmt_misc",
+    b"bpf",
+    b"selinuxfs",
+    b"pstore",
+    b"fusectl",
+    b"resctrl",
+];
+
+/// The ids of all mounts that this process sees and that may hold files (proc_pid_mountinfo(5): the first field, and the first
+/// after the lone hyphen).
 fn own_mounts() -> HashSet<u64> {
     // Bytes: a mount point's name need not be UTF-8.
     let table = std::fs::read("/proc/self/mountinfo").unwrap_or_default();
-    let first =
-        |line: &[u8]| std::str::from_utf8(line.split(|byte| *byte == b' ').next()?).ok()?.parse().ok();
-    table.split(|byte| *byte == b'\n').filter_map(first).collect()
+    let id = |line: &[u8]| {
+        let mut fields = line.split(|byte| *byte == b' ');
+        let id = std::str::from_utf8(fields.next()?).ok()?.parse().ok()?;
+        let kind = fields.skip_while(|field| *field != b"-").nth(1)?;
+        (!KERNEL_FILE_SYSTEMS.contains(&kind)).then_some(id)
+    };
+    table.split(|byte| *byte == b'\n').filter_map(id).collect()
 }

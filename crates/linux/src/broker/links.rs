@@ -4,13 +4,13 @@
 //! a file all of whose links were found inside may be written. Runs that never do this never pay for it.
 
 use std::collections::HashMap;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use codex_sandbox_policy::rules::{Access, PathRules, Rule};
-use rustix::fs::{AtFlags, FileType, Mode, OFlags, Stat};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, Stat, StatxFlags};
 
-use super::guard::{FileId, id_of};
+use super::guard::{Born, FileId, born, id_of};
 use crate::sys;
 
 /// Entries that the search of one root reads at most.
@@ -20,16 +20,30 @@ const MAX_ENTRIES: usize = 1_000_000;
 #[derive(Default)]
 pub struct KnownLinks {
     /// Names found, or made in this run, in writable places.
-    names: HashMap<FileId, u64>,
+    names: HashMap<FileId, Names>,
     /// Roots that were read through.
     searched: Vec<PathBuf>,
 }
 
+/// How many names of a file are known, and when the file was made: its number may become another file's.
+#[derive(Clone, Copy)]
+struct Names {
+    count: u64,
+    born: Born,
+}
+
+fn mount_of(fd: BorrowedFd<'_>) -> Option<u64> {
+    rustix::fs::statx(fd, c"", AtFlags::EMPTY_PATH, StatxFlags::MNT_ID).ok().map(|stat| stat.stx_mnt_id)
+}
+
 impl KnownLinks {
     /// Whether all links of the file are known to lie in writable places.
-    pub fn all_inside(&mut self, stat: &Stat, root: &Path, rules: &PathRules) -> bool {
-        let enough =
-            |known: &Self| known.names.get(&id_of(stat)).is_some_and(|names| *names >= sys::link_count(stat));
+    pub fn all_inside(&mut self, fd: BorrowedFd<'_>, stat: &Stat, root: &Path, rules: &PathRules) -> bool {
+        let Some(born) = born(fd, c"") else { return false };
+        let enough = |known: &Self| {
+            let names = known.names.get(&id_of(stat));
+            names.is_some_and(|names| names.born == born && names.count >= sys::link_count(stat))
+        };
         if enough(self) {
             return true;
         }
@@ -42,33 +56,36 @@ impl KnownLinks {
     }
 
     /// A link was made in this run. `before` is the file's metadata from before.
-    pub fn linked(&mut self, before: &Stat) {
+    pub fn linked(&mut self, fd: BorrowedFd<'_>, before: &Stat) {
+        let Some(born) = born(fd, c"") else { return };
         if before.st_nlink == 1 {
-            self.names.insert(id_of(before), 2);
-        } else if let Some(names) = self.names.get_mut(&id_of(before)) {
-            *names += 1;
+            self.names.insert(id_of(before), Names { count: 2, born });
+        } else if let Some(names) = self.names.get_mut(&id_of(before)).filter(|names| names.born == born) {
+            names.count += 1;
         }
     }
 
     /// One of the file's names was removed in this run. `before` is its metadata from before.
     pub fn unlinked(&mut self, before: &Stat) {
         if let Some(names) = self.names.get_mut(&id_of(before)) {
-            *names = names.saturating_sub(1);
+            names.count = names.count.saturating_sub(1);
         }
     }
 
     fn search(&mut self, root: &Path, rules: &PathRules) {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
         let Ok(top) = rustix::fs::open(root, flags, Mode::empty()) else { return };
-        let device = rustix::fs::fstat(&top).map_or(0, |stat| stat.st_dev);
+        let Some(mount) = mount_of(top.as_fd()) else { return };
         let mut found = HashMap::new();
         let mut left = MAX_ENTRIES;
         let mut path = root.to_path_buf();
-        read_through(&top, &mut path, device, rules, &mut found, &mut left);
+        read_through(&top, &mut path, mount, rules, &mut found, &mut left);
         // What this run counted itself is exact; a search may come later and know less.
         for (id, names) in found {
-            let known = self.names.entry(id).or_insert(0);
-            *known = (*known).max(names);
+            let known = self.names.entry(id).or_insert(names);
+            if known.born != names.born || known.count < names.count {
+                *known = names;
+            }
         }
     }
 }
@@ -76,9 +93,9 @@ impl KnownLinks {
 fn read_through(
     dir: &OwnedFd,
     path: &mut PathBuf,
-    device: u64,
+    mount: u64,
     rules: &PathRules,
-    found: &mut HashMap<FileId, u64>,
+    found: &mut HashMap<FileId, Names>,
     left: &mut usize,
 ) {
     let Ok(entries) = rustix::fs::Dir::read_from(dir) else { return };
@@ -92,19 +109,22 @@ fn read_through(
         path.push(std::os::unix::ffi::OsStrExt::from_bytes(name.to_bytes()) as &std::ffi::OsStr);
         let writable = writable(rules, path);
         match entry.file_type() {
-            FileType::Directory if writable => {
+            // Deeper than any path that a program writes down; each level takes stack.
+            FileType::Directory if writable && path.as_os_str().len() < 2 * 4096 => {
                 let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
                 if let Ok(child) = rustix::fs::openat(dir.as_fd(), name, flags, Mode::empty())
-                    && rustix::fs::fstat(&child).is_ok_and(|stat| stat.st_dev == device)
+                    // What a bind mount shows again would be counted twice.
+                    && mount_of(child.as_fd()) == Some(mount)
                 {
-                    read_through(&child, path, device, rules, found, left);
+                    read_through(&child, path, mount, rules, found, left);
                 }
             }
             FileType::RegularFile if writable => {
                 if let Ok(stat) = rustix::fs::statat(dir.as_fd(), name, AtFlags::SYMLINK_NOFOLLOW)
                     && stat.st_nlink > 1
+                    && let Some(born) = born(dir.as_fd(), name)
                 {
-                    *found.entry(id_of(&stat)).or_insert(0) += 1;
+                    found.entry(id_of(&stat)).or_insert(Names { count: 0, born }).count += 1;
                 }
             }
             _ => {}

@@ -70,7 +70,7 @@ impl Broker<'_> {
         if number < 0 {
             return Err(Errno::BADF);
         }
-        let path = CString::new(format!("/proc/self/fd/{number}")).map_err(|_| Errno::BADF)?;
+        let path = CString::new(format!("/proc/thread-self/fd/{number}")).map_err(|_| Errno::BADF)?;
         match self.resolver(call).find(CWD, &path, true) {
             Err(Errno::NOENT) => Err(Errno::BADF),
             found => existing(found?),

@@ -64,9 +64,7 @@ impl Broker<'_> {
         self.take_umask(call)?;
         // S_ISVTX stays; a setgid folder hands its group on, which its parent may ask for by itself.
         rustix::fs::mkdirat(&place.dir, &place.name, Mode::from_raw_mode(mode & 0o1777))?;
-        if let Ok(made) = place.stat() {
-            self.session.made_folder(id_of(&made));
-        }
+        self.session.folders.made(place.dir.as_fd(), &place.name);
         Ok(Answer::Value(0))
     }
 
@@ -116,14 +114,15 @@ impl Broker<'_> {
         }
         let own = source.fd.as_raw_fd().to_string();
         rustix::fs::linkat(self.proc.own_fds(), own, &place.dir, &place.name, AtFlags::SYMLINK_FOLLOW)?;
-        self.session.links.linked(&source.stat);
+        self.session.links.linked(source.fd.as_fd(), &source.stat);
         Ok(Answer::Value(0))
     }
 
     fn link_source(&mut self, call: &Call, (dirfd, n): (i32, usize), flags: i32) -> Result<Target, Errno> {
         let path = self.path_argument(call, n)?;
         if path.is_empty() && flags & libc::AT_EMPTY_PATH != 0 {
-            let path = std::ffi::CString::new(format!("/proc/self/fd/{dirfd}")).map_err(|_| Errno::INVAL)?;
+            let path =
+                std::ffi::CString::new(format!("/proc/thread-self/fd/{dirfd}")).map_err(|_| Errno::INVAL)?;
             return existing(self.resolver(call).find(CWD, &path, true)?);
         }
         existing(self.resolver(call).find(dirfd, &path, flags & libc::AT_SYMLINK_FOLLOW != 0)?)
@@ -154,7 +153,7 @@ impl Broker<'_> {
     fn forget(&mut self, before: &Stat) {
         self.session.links.unlinked(before);
         if FileType::from_raw_mode(before.st_mode).is_dir() {
-            self.session.folders.remove(&id_of(before));
+            self.session.folders.forget(id_of(before));
         }
         if before.st_nlink <= 1 {
             self.session.sockets.remove(&id_of(before));

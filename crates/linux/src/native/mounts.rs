@@ -314,6 +314,9 @@ pub fn make_private_dirs(plan: &LinuxPlan) -> Result<(), Failure> {
         // out.
         let mode = if at.ends_with("tmp") { 0o1777 } else { 0o700 };
         rustix::fs::chmod(upper, Mode::from_raw_mode(mode)).map_err(Failure::at(Stage::Prepare, upper))?;
+        for list in ["system.posix_acl_default", "system.posix_acl_access"] {
+            let _has_none = rustix::fs::removexattr(upper, list);
+        }
     }
     Ok(())
 }

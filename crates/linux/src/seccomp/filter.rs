@@ -125,13 +125,15 @@ fn processes(program: &mut Program, spec: FilterSpec) {
 
 /// The launcher and its neighbours in a pipeline are in the command's own process group.
 fn process_groups(program: &mut Program, spec: FilterSpec) {
+    const IOPRIO_WHO_PROCESS: u32 = 1;
     const IOPRIO_WHO_PGRP: u32 = 2;
     let group = When::Eq(0, libc::PRIO_PGRP);
-    // Where all processes are visible, only the caller itself.
-    let own = [When::Eq(1, 0)];
+    // Where all processes are visible, only the caller itself. (For a user, 0 means all of the caller's.)
+    let own = [When::Eq(0, libc::PRIO_PROCESS), When::Eq(1, 0)];
     let other = if spec.private_pids { Action::Allow } else { EPERM };
     program.conditional(libc::SYS_setpriority, &[(&[group], EPERM), (&own, Action::Allow)], other);
     let group = When::Eq(0, IOPRIO_WHO_PGRP);
+    let own = [When::Eq(0, IOPRIO_WHO_PROCESS), When::Eq(1, 0)];
     program.conditional(libc::SYS_ioprio_set, &[(&[group], EPERM), (&own, Action::Allow)], other);
     if !spec.signals_scoped {
         program.conditional(libc::SYS_kill, &[(&[When::Eq(0, 0)], Action::Notify)], Action::Allow);
