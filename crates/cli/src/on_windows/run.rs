@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use codex_sandbox::windows::{HeldInterrupts, has_console};
-use codex_sandbox::{Command, Enforcement, Exit, Outcome, Strength};
+use codex_sandbox::{Backend, Command, Enforcement, Exit, Outcome, Strength};
 
 use super::progress::Bar;
 use super::terminal::Terminal;
@@ -40,8 +40,10 @@ pub fn run(args: &RunArgs) -> Result<ExitCode, Failure> {
     bar.end();
     let mut child = child?;
     // From now on Ctrl-C is the command's, which has the same console, or one whose keys we type. Before, it ended us, and the next run
-    // goes on where the grants stopped. A command without a console never hears of it: then it still ends us, and the job with us.
-    let _held = (terminal.is_some() || has_console()).then(HeldInterrupts::hold);
+    // goes on where the grants stopped. A command without a console, or with its account's own, never hears of it: then it still
+    // ends us, and the job with us.
+    let shares = has_console() && child.enforcement().backend != Backend::WindowsElevated;
+    let _held = (terminal.is_some() || shares).then(HeldInterrupts::hold);
     if loud {
         say(intent.notices.iter().map(String::as_str));
         say(sandbox.notices().iter().map(String::as_str));
