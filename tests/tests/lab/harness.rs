@@ -4,7 +4,8 @@ use std::ffi::OsString;
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::OnceLock;
+use std::sync::mpsc::Receiver;
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 /// Longer than any of these runs takes on a busy machine; a guard against hanging.
@@ -210,25 +211,52 @@ fn build_child(folder: &Path) -> Result<PathBuf, String> {
     Ok(shared)
 }
 
-/// Gives it its input and waits.
+/// Gives it its input and waits for its end. Its output is what has come by then and a little later: a server of the lab that
+/// it started holds the pipes open for as long as it lives.
 pub fn finish(mut child: Child, input: &[u8]) -> Ended {
-    let (mut out, mut err) = (Vec::new(), Vec::new());
+    const LATE: Duration = Duration::from_secs(5);
     let stdin = child.stdin.take();
-    let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
-    std::thread::scope(|scope| {
+    let (stdout, stderr) = (child.stdout.take().map(Reading::of), child.stderr.take().map(Reading::of));
+    let status = std::thread::scope(|scope| {
         scope.spawn(|| {
             if let Some(mut stdin) = stdin {
                 // A program that ends early reads no more.
                 let _closed = stdin.write_all(input);
             }
         });
-        scope.spawn(|| stderr.map(|mut stderr| stderr.read_to_end(&mut err)));
-        if let Some(mut stdout) = stdout {
-            stdout.read_to_end(&mut out).expect("a pipe");
-        }
+        child.wait().expect("it ends")
     });
-    let status = child.wait().expect("it ends");
+    let [out, err] =
+        [stdout, stderr].map(|reading| reading.map_or_else(Vec::new, |reading| reading.end(LATE)));
     Ended { code: status.code(), out, err: String::from_utf8_lossy(&err).into_owned() }
+}
+
+/// A pipe that a thread reads.
+struct Reading {
+    read: Arc<Mutex<Vec<u8>>>,
+    ended: Receiver<()>,
+}
+
+impl Reading {
+    fn of(mut pipe: impl Read + Send + 'static) -> Self {
+        let read = Arc::new(Mutex::new(Vec::new()));
+        let (end, ended) = std::sync::mpsc::channel();
+        let all = Arc::clone(&read);
+        std::thread::spawn(move || {
+            let mut buffer = vec![0; 64 << 10];
+            while let Ok(length @ 1..) = pipe.read(&mut buffer) {
+                all.lock().expect("no panic").extend_from_slice(&buffer[..length]);
+            }
+            end.send(())
+        });
+        Self { read, ended }
+    }
+
+    /// What was read when the pipe has ended, or after `late`.
+    fn end(self, late: Duration) -> Vec<u8> {
+        let _held_open = self.ended.recv_timeout(late);
+        std::mem::take(&mut *self.read.lock().expect("no panic"))
+    }
 }
 
 impl Ended {

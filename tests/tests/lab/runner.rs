@@ -74,7 +74,6 @@ fn noise(len: usize) -> Vec<u8> {
 }
 
 #[test]
-#[ignore = "hangs in the lab when its server ends between two commands of the account; by hand 8 MiB come back whole"]
 fn streams_are_whole() {
     let Some(machine) = ready("the runner's streams") else { return };
     let own = machine.own_path();
