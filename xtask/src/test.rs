@@ -95,7 +95,7 @@ impl Part {
             Self::Windows => windows::run(tally),
             Self::Lab => lab::run(tally),
             Self::Deny => parts::deny(tally),
-            Self::Fuzz => fuzz::run(args.fuzz_seconds, tally),
+            Self::Fuzz => fuzz::run(args.fuzz_seconds, args.parts == [Self::Fuzz], tally),
             Self::Start => start::run(tally),
         }
     }

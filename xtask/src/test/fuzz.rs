@@ -12,11 +12,14 @@ use crate::process::{self, target, top};
 /// The version of cargo-fuzz that is built where there is none.
 const CARGO_FUZZ: &str = "0.13.2";
 
-/// Runs every target of every workspace in `fuzz/`.
+/// Workspaces that build SQLite and all of `crates/windows` with a sanitizer, which takes minutes.
+const LONG: [&str; 2] = ["runner", "windows"];
+
+/// Runs every target of every workspace in `fuzz/`; those that take long to build only if `all` is wanted.
 ///
 /// # Errors
 /// `fuzz/` cannot be listed. A target that cannot be built or crashes counts as failed.
-pub fn run(seconds: u32, tally: &mut Tally) -> Result<()> {
+pub fn run(seconds: u32, all: bool, tally: &mut Tally) -> Result<()> {
     let fuzzer = match machine::cargo_tool("cargo-fuzz", CARGO_FUZZ, &[]) {
         Ok(program) => Fuzzer { program, nightly: has_nightly() },
         Err(error) => {
@@ -25,6 +28,12 @@ pub fn run(seconds: u32, tally: &mut Tally) -> Result<()> {
         }
     };
     for workspace in workspaces()? {
+        if LONG.contains(&workspace.as_str()) && !all {
+            tally.skip(format!(
+                "fuzz: {workspace}: it takes minutes to build; `cargo xtask test --only fuzz` runs it"
+            ));
+            continue;
+        }
         let dir = top().join("fuzz").join(&workspace);
         let targets = match process::output(fuzzer.command(&dir, "list").arg("--fuzz-dir").arg(&dir)) {
             Ok(names) => names,
