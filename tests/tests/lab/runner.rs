@@ -8,7 +8,7 @@ use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
 use super::harness::{Ended, Machine, finish, skipped};
-use super::streams::{gone, processes};
+use super::streams::{gone, noise, processes};
 
 const RUNNER: &str = "codex-command-runner";
 
@@ -66,11 +66,6 @@ fn commands_are_the_sandbox_accounts_and_write_in_the_root_alone() {
     }
     run(&machine, "mkdir .git\\hooks& mkdir .codex\\x");
     assert!(!machine.work().join(".codex/x").exists());
-}
-
-/// Bytes that no code page and no line ending leaves alone.
-fn noise(len: usize) -> Vec<u8> {
-    (0..len as u64).map(|at| (at.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 56) as u8).collect()
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::process::Stdio;
 use super::harness::{Machine, finish};
 
 /// Bytes that no code page and no line ending leaves alone.
-fn noise(len: usize) -> Vec<u8> {
+pub fn noise(len: usize) -> Vec<u8> {
     let mut state = 0x9E37_79B9_7F4A_7C15_u64;
     std::iter::repeat_with(|| {
         state ^= state << 13;
